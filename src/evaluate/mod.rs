@@ -1,0 +1,1 @@
+//! What decides: context, conditions, bucketing, the order of precedence, reasons.

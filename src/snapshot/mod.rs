@@ -1,0 +1,1 @@
+//! What travels: the flag model, its checks, the signed envelope, the compiled form.
