@@ -67,6 +67,13 @@ pub(crate) struct Rest {
     first: bool,
 }
 
+/// A place in the document to come back to.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark {
+    offset: usize,
+    depth: u32,
+}
+
 pub(crate) struct Reader<'a> {
     text: &'a str,
     offset: usize,
@@ -101,9 +108,15 @@ impl<'a> Reader<'a> {
         self.offset
     }
 
-    /// Goes back (or forward) to an offset that [`Reader::offset`] gave at the same depth.
-    pub(crate) fn seek(&mut self, offset: usize) {
-        self.offset = offset;
+    /// Remembers the place of the next value, for [`Reader::back_to`].
+    pub(crate) fn mark(&mut self) -> Mark {
+        Mark { offset: self.offset(), depth: self.depth }
+    }
+
+    /// Goes to a place remembered earlier.
+    pub(crate) fn back_to(&mut self, mark: Mark) {
+        self.offset = mark.offset;
+        self.depth = mark.depth;
     }
 
     fn byte(&self) -> Option<u8> {
