@@ -292,7 +292,7 @@ impl Snapshot {
     /// ```
     /// use flagstone::{Context, FlagValue, Reason, Snapshot, Timestamp};
     ///
-    /// let snapshot = Snapshot::from_payload(r#"{
+    /// let snapshot = Snapshot::from_payload(r##"{
     ///     "schema": 1, "environment": "production", "audience": "server", "version": 7, "created": "2026-11-21T12:00:00Z",
     ///     "flags": {
     ///         "theme": {
@@ -301,7 +301,7 @@ impl Snapshot {
     ///             "default": {"ramp": {"percent": 25000, "serve": "dark"}}
     ///         }
     ///     }
-    /// }"#)?;
+    /// }"##)?;
     /// let flags = snapshot.at(Timestamp::now());
     ///
     /// assert_eq!(flags.string("theme", "#777", &Context::new("user-42").with("staff", true)), "#000");

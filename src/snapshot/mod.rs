@@ -2,10 +2,16 @@
 //!
 #![doc = include_str!("FORMAT.md")]
 
+mod envelope;
 pub(crate) mod json;
+mod keys;
 pub(crate) mod load;
 pub(crate) mod model;
 pub(crate) mod names;
 
+pub use envelope::{Candidate, Envelope, EnvelopeError, Typ, Verified};
+#[cfg(feature = "definitions")]
+pub use keys::SigningKey;
+pub use keys::{PublicKey, TrustedKeys};
 pub use load::{Audience, Snapshot, SnapshotError};
 pub use model::FlagType;
