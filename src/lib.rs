@@ -3,11 +3,18 @@
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
+mod engine;
 pub mod evaluate;
 mod number;
 pub mod snapshot;
 mod timestamp;
+#[cfg(feature = "wasm")]
+#[allow(unsafe_code)]
+mod wasm;
 
+#[cfg(feature = "ed25519")]
+pub use engine::Engine;
+pub use engine::{LoadError, Loaded};
 pub use evaluate::{
     Context, ErrorCode, Evaluation, Evaluator, ExplainedStep, Explanation, Finding, FlagValue, Membership, Pin, Pins,
     Reason, Step, Truth, Value, bucketing,

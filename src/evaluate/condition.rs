@@ -11,6 +11,7 @@ use std::cmp::Ordering;
 
 /// Whether something holds; `Unknown` when an attribute is missing or of the wrong type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "camelCase"))]
 pub enum Truth {
     /// It holds.
     True,

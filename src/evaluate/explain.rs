@@ -17,6 +17,7 @@ pub struct Explanation<'s> {
 
 /// One step of the precedence, for one flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "camelCase"))]
 pub struct ExplainedStep {
     /// The flag: the one asked for, or a prerequisite.
     pub flag: String,
@@ -32,6 +33,7 @@ pub struct ExplainedStep {
 
 /// Something that was found out about the context.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "camelCase", tag = "kind"))]
 #[non_exhaustive]
 pub enum Finding {
     /// The flag is killed.

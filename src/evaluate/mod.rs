@@ -37,11 +37,15 @@ pub use context::{Context, ContextError, Object, Value};
 pub use explain::{ExplainedStep, Explanation, Finding};
 pub use schedule::Membership;
 
+#[cfg(feature = "wasm")]
+pub(crate) use context::Attribute;
+pub(crate) use context::Attributes;
+pub(crate) use decide::{CLOCK_SKEW, Outcome};
+
 use crate::Timestamp;
 use crate::snapshot::load::Snapshot;
 use crate::snapshot::model::{Flag, FlagType, VariantId, VariantValue};
-use context::Attributes;
-use decide::{Decider, Outcome};
+use decide::Decider;
 use explain::Trace;
 use std::fmt;
 
@@ -136,6 +140,14 @@ pub enum Step {
     Rule(u16),
     /// The default.
     Default,
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Step {
+    /// The name; which rule it was, the result says.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 impl Step {
@@ -334,7 +346,7 @@ impl Snapshot {
     }
 
     /// Decides a flag, watched.
-    pub(crate) fn explain(
+    pub(crate) fn decide_watched(
         &self,
         flag: u32,
         attributes: &impl Attributes,
@@ -447,7 +459,7 @@ impl<'s> Evaluator<'s> {
     /// ```
     pub fn explain(&self, flag: &str, context: &Context) -> Option<Explanation<'s>> {
         let id = self.snapshot.find_flag(flag)?;
-        let (outcome, steps) = self.snapshot.explain(id, context, self.now, self.pins);
+        let (outcome, steps) = self.snapshot.decide_watched(id, context, self.now, self.pins);
         Some(Explanation { evaluation: self.evaluation(id, outcome), steps })
     }
 

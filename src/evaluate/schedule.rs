@@ -6,6 +6,7 @@ use crate::snapshot::model::*;
 
 /// What a percent makes of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "camelCase"))]
 pub enum Membership {
     /// Not in.
     Out,
