@@ -1,4 +1,19 @@
 //! What travels: the flag model, its checks, the signed envelope, the compiled form.
+//!
+#![doc = include_str!("FORMAT.md")]
 
 #[cfg(feature = "definitions")]
 pub mod definitions;
+mod envelope;
+pub(crate) mod json;
+mod keys;
+pub(crate) mod load;
+pub(crate) mod model;
+pub(crate) mod names;
+
+pub use envelope::{Candidate, Envelope, EnvelopeError, Typ, Verified};
+#[cfg(feature = "definitions")]
+pub use keys::SigningKey;
+pub use keys::{PublicKey, TrustedKeys};
+pub use load::{Audience, Snapshot, SnapshotError};
+pub use model::FlagType;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -11,21 +10,11 @@ use super::condition::{self, Operand, Scalar, Takes};
 use super::problem::{Path, Problem, Severity};
 use super::{
     Condition, Definitions, Exclusion, Flag, Key, Percent, Schedule, Scheme, Segment, Serve, Share, State,
-    TARGETING_KEY, Target, Test, Timestamp, VariantType, lint,
+    TARGETING_KEY, Target, Test, lint,
 };
-
-/// What positions and bounds count up to.
-const POSITIONS: u128 = 100_000;
-
-/// Who reads a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Audience {
-    /// Back ends: every flag, everything in clear.
-    Server,
-    /// Browsers and other clients: the flags marked for them, people and confidential operands as salted hashes.
-    Client,
-}
+use crate::Timestamp;
+use crate::snapshot::load::{ALL, MAX_WHOLE};
+use crate::snapshot::{Audience, FlagType, Snapshot};
 
 /// What a snapshot says about itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +23,7 @@ pub struct Options {
     pub environment: String,
     /// Who reads it.
     pub audience: Audience,
-    /// 1 ..= 2⁵³, greater than that of every snapshot before.
+    /// 1 ..= 2⁵³ − 1, greater than that of every snapshot before.
     pub version: u64,
     /// When it was made.
     pub created: Timestamp,
@@ -50,7 +39,8 @@ pub struct Options {
 /// together, or of the options.
 ///
 /// ```
-/// use flagstone::snapshot::definitions::{Audience, Definitions, Options, Source, State, compile};
+/// use flagstone::Audience;
+/// use flagstone::snapshot::definitions::{Definitions, Options, Source, State, compile};
 ///
 /// let text = "flags: {beta: {client: true, salt: beta-1, default: on}}";
 /// let definitions = Definitions::read(&[Source::new("flags.yaml", text)]).unwrap();
@@ -70,7 +60,7 @@ pub struct Options {
 ///         r#""off":"off","salt":"beta-1","default":"on"}}}"#,
 ///     ),
 /// );
-/// # Ok::<(), String>(())
+/// # Ok::<(), flagstone::TimestampError>(())
 /// ```
 pub fn compile(definitions: &Definitions, state: &State, options: &Options) -> Result<String, Vec<Problem>> {
     let mut problems = lint(definitions);
@@ -92,12 +82,22 @@ pub fn compile(definitions: &Definitions, state: &State, options: &Options) -> R
     if problems.iter().any(Problem::is_error) {
         return Err(problems);
     }
-    Ok(Compiler { definitions: &applied, state, options, hashed: false }.document().to_string())
+    let payload = Compiler { definitions: &applied, state, options, hashed: false }.document().to_string();
+    // What no engine would load is never published, whatever the checks above overlooked.
+    if let Err(error) = Snapshot::from_payload(payload.as_str()) {
+        problems.push(Problem::new(
+            Severity::Error,
+            &Path::default(),
+            format!("the engine refuses the snapshot: {error}"),
+            None,
+        ));
+        return Err(problems);
+    }
+    Ok(payload)
 }
 
 impl Options {
     fn lint(&self) -> Vec<Problem> {
-        const VERSIONS: std::ops::RangeInclusive<u64> = 1..=1 << 53;
         let mut problems = Vec::new();
         let mut check = |good: bool, field: &str, message: &str| {
             if !good {
@@ -107,7 +107,8 @@ impl Options {
         };
         let named = !self.environment.is_empty() && !self.environment.contains(char::is_control);
         check(named, "environment", "the name of the environment is empty or has control characters");
-        check(VERSIONS.contains(&self.version), "version", "the version is not within 1 and 2^53");
+        let version = (1..=MAX_WHOLE as u64).contains(&self.version);
+        check(version, "version", "the version is not within 1 and 2^53 − 1");
         let expires = self.audience == Audience::Server || self.expires.is_some();
         check(expires, "expires", "a snapshot for clients must expire");
         let later = self.expires.is_none_or(|expires| expires > self.created);
@@ -177,7 +178,7 @@ impl<'d> Compiler<'d> {
         let mut document = Map::new();
         document.insert("schema".to_owned(), 1.into());
         document.insert("environment".to_owned(), self.options.environment.as_str().into());
-        document.insert("audience".to_owned(), json!(self.options.audience));
+        document.insert("audience".to_owned(), self.options.audience.name().into());
         document.insert("version".to_owned(), self.options.version.into());
         document.insert("created".to_owned(), self.options.created.to_string().into());
         if let Some(expires) = self.options.expires {
@@ -273,7 +274,7 @@ impl<'d> Compiler<'d> {
             add("requires", json!(requires));
         }
         let off = flag.off_variant().unwrap_or_default();
-        add("type", json!(flag.variant_type().unwrap_or(VariantType::Json)));
+        add("type", json!(flag.variant_type().unwrap_or(FlagType::Json)));
         add("variants", flag.all_variants().iter().map(|(name, value)| (name.clone(), plain(value))).collect());
         add("off", off.into());
         add("salt", json!(flag.salt));
@@ -399,7 +400,8 @@ impl<'d> Compiler<'d> {
                 _ => &[],
             };
             let hashes = self.hashes(owner, scalars.iter().map(tagged));
-            return json!({"attribute": test.attribute, "inHashed": hashes});
+            let types: BTreeSet<_> = scalars.iter().map(Scalar::type_name).collect();
+            return json!({"attribute": test.attribute, "inHashed": {"types": types, "hashed": hashes}});
         }
         let texts = |texts: &[String], normal: fn(&str) -> String| -> Value {
             json!(texts.iter().map(|text| normal(text)).collect::<BTreeSet<_>>())
@@ -418,7 +420,7 @@ impl<'d> Compiler<'d> {
                 sorted.dedup();
                 json!(sorted)
             }
-            (Operand::Instant(instant), _) => instant.milliseconds().into(),
+            (Operand::Instant(instant), _) => instant.as_millis().into(),
             (operand, _) => json!(operand),
         };
         json!({"attribute": test.attribute, test.operator.name: operand})
@@ -495,7 +497,7 @@ fn serve(serve: &Serve) -> Value {
 
 fn points(schedule: &Schedule) -> Value {
     let points: Vec<Value> =
-        schedule.points().iter().map(|point| json!([point.at.milliseconds(), point.percent.thousandths()])).collect();
+        schedule.points().iter().map(|point| json!([point.at.as_millis(), point.percent.thousandths()])).collect();
     let mut out = json!({"before": schedule.before.thousandths(), "points": points});
     if schedule.linear.is_some() {
         out["linear"] = true.into();
@@ -518,6 +520,6 @@ fn bounds(split: &[Share]) -> impl Iterator<Item = u32> + '_ {
     let total = super::lint::total(split).max(1);
     split.iter().scan(0, move |sum, share| {
         *sum += u128::from(share.weight.thousandths());
-        Some((*sum * POSITIONS / total) as u32)
+        Some((*sum * u128::from(ALL) / total) as u32)
     })
 }

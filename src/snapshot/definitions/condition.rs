@@ -7,14 +7,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use semver::{BuildMetadata, Version, VersionReq};
+use semver::{BuildMetadata, VersionReq};
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use super::TARGETING_KEY;
 use super::yaml::WHOLE;
-use super::{TARGETING_KEY, Timestamp};
+use crate::Timestamp;
+use crate::evaluate::version;
+use crate::snapshot::load::{AttributePath, MAX_REGEX_BYTES};
 
 /// What must hold of an evaluation context.
 ///
@@ -212,6 +215,15 @@ impl Scalar {
             (Scalar::Number(a), Scalar::Number(b)) => a.0.total_cmp(&b.0),
             (Scalar::Text(a), Scalar::Text(b)) => a.cmp(b),
             (a, b) => a.rank().cmp(&b.rank()),
+        }
+    }
+
+    /// The name of its type, as hashed operands have it.
+    pub(super) fn type_name(&self) -> &'static str {
+        match self {
+            Scalar::Boolean(_) => "boolean",
+            Scalar::Number(_) => "number",
+            Scalar::Text(_) => "string",
         }
     }
 
@@ -485,36 +497,21 @@ impl JsonSchema for Condition {
     }
 }
 
-/// The parts of an attribute path, or what is wrong with it.
-pub(super) fn path_parts(path: &str) -> Result<Vec<String>, &'static str> {
-    let mut parts = vec![String::new()];
-    let mut characters = path.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '.' => parts.push(String::new()),
-            '\\' => match (characters.next(), parts.last_mut()) {
-                (Some(escaped), Some(part)) => part.push(escaped),
-                _ => return Err("ends in a backslash"),
-            },
-            other => parts.last_mut().into_iter().for_each(|part| part.push(other)),
-        }
+/// What is wrong with an attribute path, if anything.
+pub(super) fn check_path(path: &str) -> Result<(), &'static str> {
+    let backslashes = path.len() - path.trim_end_matches('\\').len();
+    if backslashes % 2 == 1 {
+        return Err("ends in a backslash");
     }
-    if parts.iter().any(String::is_empty) {
-        return Err("has an empty part");
+    match AttributePath(path).parts().any(|part| part.is_empty()) {
+        true => Err("has an empty part"),
+        false => Ok(()),
     }
-    Ok(parts)
 }
 
 /// A version in three parts without `v` and without build metadata, which has no precedence.
 pub(super) fn version(text: &str) -> Result<String, String> {
-    let short = text.strip_prefix(['v', 'V']).unwrap_or(text);
-    let (core, rest) = short.split_at(short.find(['-', '+']).unwrap_or(short.len()));
-    let full = match core.matches('.').count() {
-        0 => format!("{core}.0.0{rest}"),
-        1 => format!("{core}.0{rest}"),
-        _ => short.to_owned(),
-    };
-    let mut version = Version::parse(&full).map_err(|error| format!("`{text}` is not a semantic version: {error}"))?;
+    let mut version = version::parse(text).ok_or_else(|| format!("`{text}` is not a semantic version, as in 2.3.0"))?;
     version.build = BuildMetadata::EMPTY;
     Ok(version.to_string())
 }
@@ -554,8 +551,7 @@ pub(super) fn network(text: &str) -> Result<String, String> {
 
 /// Whether a regular expression is one that every engine takes.
 pub(super) fn pattern(text: &str) -> Result<(), String> {
-    const SIZE: usize = 256 * 1024;
-    match regex_lite::RegexBuilder::new(text).size_limit(SIZE).build() {
+    match regex_lite::RegexBuilder::new(text).size_limit(MAX_REGEX_BYTES).build() {
         Ok(_) => Ok(()),
         Err(error) => Err(format!("`{text}` is not a regular expression that can be used: {error}")),
     }
@@ -564,12 +560,12 @@ pub(super) fn pattern(text: &str) -> Result<(), String> {
 /// How deep conditions nest and how many of them one evaluation can visit, through segments.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Extent {
-    pub depth: usize,
-    pub visits: usize,
+    pub depth: u32,
+    pub visits: u32,
 }
 
 impl Condition {
-    /// The extent of this condition, given those of the segments' own conditions.
+    /// The extent of this condition, given those of the segments, counted as the engine does.
     pub(super) fn extent(&self, segments: &BTreeMap<&str, Extent>) -> Extent {
         let parts = match self {
             Condition::All(parts) | Condition::Any(parts) => parts.as_slice(),
@@ -662,10 +658,10 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_split_at_dots() {
-        assert_eq!(path_parts(r"a\.b.c\\"), Ok(vec!["a.b".to_owned(), "c\\".to_owned()]));
-        for path in ["", ".", "a..b", "a.", r"a\"] {
-            assert!(path_parts(path).is_err(), "{path}");
+    fn paths_have_no_empty_parts() {
+        assert_eq!(check_path(r"a\.b.c\\"), Ok(()));
+        for path in ["", ".", "a..b", "a.", r"a\", r"a\\\"] {
+            assert!(check_path(path).is_err(), "{path}");
         }
     }
 }

@@ -9,17 +9,11 @@ use super::condition::{self, Extent, Operand, Takes};
 use super::problem::{Path, Problem, Severity, did_you_mean, list};
 use super::{
     Condition, Definitions, Flag, Key, Percent, Ramp, Schedule, Scheme, Serve, Share, TARGETING_KEY, Target, Test,
-    Timestamp, VariantType,
 };
+use crate::Timestamp;
+use crate::snapshot::FlagType;
+use crate::snapshot::load::{MAX_CONDITION_DEPTH, MAX_PREREQUISITE_DEPTH, MAX_RULES, MAX_VARIANTS, MAX_VISITS};
 
-/// How deep conditions may nest, through segments.
-const CONDITION_DEPTH: usize = 64;
-/// How many flags may hang on one another.
-const PREREQUISITE_CHAIN: usize = 32;
-/// How many conditions one evaluation may visit.
-const VISITS: usize = 65_536;
-/// How many variants and how many rules a flag may have.
-const PER_FLAG: usize = 4_096;
 /// How many attributes a snapshot may use.
 const ATTRIBUTES: usize = 65_535;
 
@@ -167,7 +161,7 @@ impl<'d> Lint<'d> {
 
     fn attribute(&mut self, path: &Path, attribute: &'d str) {
         self.attributes.insert(attribute);
-        if let Err(what) = condition::path_parts(attribute) {
+        if let Err(what) = condition::check_path(attribute) {
             self.error(path, format!("the attribute path `{attribute}` {what}"), None);
         }
     }
@@ -208,18 +202,17 @@ impl<'d> Lint<'d> {
             self.error(&at, "the flag has no variants", None);
             return;
         }
-        if variants.len() > PER_FLAG {
-            self.error(&at, format!("the flag has more than {PER_FLAG} variants"), None);
+        if variants.len() > MAX_VARIANTS {
+            self.error(&at, format!("the flag has more than {MAX_VARIANTS} variants"), None);
         }
         match (flag.r#type, flag.variant_type()) {
-            (Some(declared), _) if declared != VariantType::Json => {
-                if flag.variants.is_none() && declared != VariantType::Boolean {
-                    self.error(path, format!("a flag of type {} needs `variants`", name_of(declared)), None);
+            (Some(declared), _) if declared != FlagType::Json => {
+                if flag.variants.is_none() && declared != FlagType::Boolean {
+                    self.error(path, format!("a flag of type {} needs `variants`", declared.name()), None);
                 } else {
-                    for (name, value) in variants.iter().filter(|(_, value)| VariantType::of(value) != declared) {
-                        let found = name_of(VariantType::of(value));
-                        let message =
-                            format!("the variant `{name}` is of type {found}, the flag {}", name_of(declared));
+                    for (name, value) in variants.iter().filter(|(_, value)| super::type_of(value) != declared) {
+                        let found = super::type_of(value).name();
+                        let message = format!("the variant `{name}` is of type {found}, the flag {}", declared.name());
                         self.error(&at.key(name), message, None);
                     }
                 }
@@ -227,7 +220,7 @@ impl<'d> Lint<'d> {
             (None, None) => {
                 let types: Vec<_> = variants
                     .iter()
-                    .map(|(name, value)| format!("`{name}` is of type {}", name_of(VariantType::of(value))))
+                    .map(|(name, value)| format!("`{name}` is of type {}", super::type_of(value).name()))
                     .take(4)
                     .collect();
                 let message = format!("the variants are of different types: {}", types.join(", "));
@@ -347,8 +340,8 @@ impl<'d> Lint<'d> {
 
     fn rules(&mut self, path: &Path, flag: &'d Flag) {
         let at = path.key("rules");
-        if flag.rules.len() > PER_FLAG {
-            self.error(&at, format!("the flag has more than {PER_FLAG} rules"), None);
+        if flag.rules.len() > MAX_RULES {
+            self.error(&at, format!("the flag has more than {MAX_RULES} rules"), None);
         }
         let mut ids = HashMap::new();
         let mut ends: Option<usize> = None;
@@ -404,9 +397,6 @@ impl<'d> Lint<'d> {
                 }
                 if total(split) == 0 {
                     self.error(&path, "the weights sum to 0", Some("give at least one variant a weight".to_owned()));
-                }
-                if split.len() > PER_FLAG {
-                    self.error(&path, format!("the split has more than {PER_FLAG} parts"), None);
                 }
             }
         }
@@ -575,11 +565,12 @@ impl<'d> Lint<'d> {
         let mut segments: BTreeMap<&str, Extent> = BTreeMap::new();
         for name in order {
             let when = all.segments[name].when.as_ref();
-            let extent = when.map(|when| when.extent(&segments)).unwrap_or_default();
-            // The deepest is told, not all that name it.
-            if extent.depth == CONDITION_DEPTH + 1 {
-                let message = format!("conditions nest more than {CONDITION_DEPTH} deep here, through segments");
-                self.error(&top.key("segments").key(name).key("when"), message, None);
+            let inner = when.map(|when| when.extent(&segments)).unwrap_or_default();
+            let extent = Extent { depth: inner.depth + 1, visits: inner.visits.saturating_add(1) };
+            // The innermost one that is too much is told, not all that name it.
+            let named = when.into_iter().flat_map(Condition::named_segments).filter_map(|name| segments.get(name));
+            if extent.is_too_much() && !named.into_iter().any(Extent::is_too_much) {
+                self.too_much(&top.key("segments").key(name).key("when"), extent);
             }
             segments.insert(name, extent);
         }
@@ -592,52 +583,58 @@ impl<'d> Lint<'d> {
             let message = format!("prerequisites name each other in a circle: {}", circle(&cycle));
             self.error(&top.key("flags").key(cycle[0]).key("prerequisites"), message, None);
         }
-        let mut flags: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        // For each flag, how many hang on one another below it, itself included, and the conditions it can visit.
+        let mut flags: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
         for key in order {
             let flag = &all.flags[key];
             let path = top.key("flags").key(key);
-            let (mut chain, mut visits) = (1, 0_usize);
-            let mut add = |extent: Extent| {
-                visits = visits.saturating_add(extent.visits);
-                extent.depth
-            };
+            let mut total = Extent { depth: 0, visits: 1 };
             for (index, rule) in flag.rules.iter().enumerate() {
-                let depth = rule.when.as_ref().map_or(0, |when| add(when.extent(&segments)));
-                if depth > CONDITION_DEPTH {
-                    let message = format!("conditions nest more than {CONDITION_DEPTH} deep here, through segments");
-                    self.error(&path.key("rules").index(index).key("when"), message, None);
+                let extent = rule.when.as_ref().map(|when| when.extent(&segments)).unwrap_or_default();
+                let named = rule.when.iter().flat_map(Condition::named_segments).filter_map(|name| segments.get(name));
+                if extent.is_too_much() && !named.into_iter().any(Extent::is_too_much) {
+                    self.too_much(&path.key("rules").index(index).key("when"), extent);
                 }
+                total.visits = total.visits.saturating_add(extent.visits).saturating_add(1);
             }
-            for name in flag.listed_segments() {
-                add(segments.get(name).copied().unwrap_or_default());
+            for segment in flag.listed_segments().filter_map(|name| segments.get(name)) {
+                total.visits = total.visits.saturating_add(segment.visits);
             }
-            for prerequisite in &flag.prerequisites {
-                if let Some((other_chain, other_visits)) = flags.get(prerequisite.flag.as_str()) {
-                    chain = chain.max(other_chain + 1);
-                    visits = visits.saturating_add(*other_visits);
-                }
+            let mut chain = 1;
+            let mut told = false;
+            for (below, visits) in flag.prerequisites.iter().filter_map(|other| flags.get(other.flag.as_str())) {
+                chain = chain.max(below + 1);
+                told |= *visits > MAX_VISITS;
+                total.visits = total.visits.saturating_add(*visits);
             }
-            if chain == PREREQUISITE_CHAIN + 1 {
-                let message = format!("more than {PREREQUISITE_CHAIN} flags hang on one another through prerequisites");
+            if chain == MAX_PREREQUISITE_DEPTH + 1 {
+                let message =
+                    format!("more than {MAX_PREREQUISITE_DEPTH} flags hang on one another through prerequisites");
                 self.error(&path.key("prerequisites"), message, None);
             }
-            if visits > VISITS {
-                let message = format!(
-                    "one evaluation could visit {visits} conditions, with segments and prerequisites unrolled; {VISITS} are allowed"
-                );
-                self.error(&path, message, Some("put people into lists instead of conditions".to_owned()));
+            if total.is_too_much() && !told {
+                self.too_much(&path, total);
             }
-            flags.insert(key, (chain, visits));
+            flags.insert(key, (chain, total.visits));
         }
+    }
+
+    fn too_much(&mut self, path: &Path, Extent { depth, visits }: Extent) {
+        let message = match visits > MAX_VISITS {
+            true => format!(
+                "with segments and prerequisites unrolled, {visits} conditions could be visited, at most {MAX_VISITS} are"
+            ),
+            false => {
+                format!("through segments, conditions nest {depth} deep, at most {MAX_CONDITION_DEPTH} are evaluated")
+            }
+        };
+        self.error(path, message, Some("put people into lists instead of conditions".to_owned()));
     }
 }
 
-fn name_of(kind: VariantType) -> &'static str {
-    match kind {
-        VariantType::Boolean => "boolean",
-        VariantType::String => "string",
-        VariantType::Number => "number",
-        VariantType::Json => "json",
+impl Extent {
+    fn is_too_much(&self) -> bool {
+        self.depth > MAX_CONDITION_DEPTH || self.visits > MAX_VISITS
     }
 }
 
@@ -757,7 +754,7 @@ pub enum StaleReason {
 /// let definitions = Definitions::read(&[Source::new("flags.yaml", text)]).unwrap();
 /// let found = stale(&definitions, "2026-11-21T12:00:00Z".parse()?);
 /// assert_eq!(found[0].reasons, [StaleReason::SameForEveryone("on".to_owned())]);
-/// # Ok::<(), String>(())
+/// # Ok::<(), flagstone::TimestampError>(())
 /// ```
 pub fn stale(definitions: &Definitions, now: Timestamp) -> Vec<Stale> {
     let report = definitions.flags.iter().map(|(key, flag)| {

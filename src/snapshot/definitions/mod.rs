@@ -5,7 +5,8 @@
 //! or clocks.
 //!
 //! ```
-//! use flagstone::snapshot::definitions::{Audience, Definitions, Options, Source, State, compile};
+//! use flagstone::Audience;
+//! use flagstone::snapshot::definitions::{Definitions, Options, Source, State, compile};
 //!
 //! let text = "
 //! flags:
@@ -25,7 +26,7 @@
 //! };
 //! let payload = compile(&definitions, &State::default(), &options).expect("it has no errors");
 //! assert!(payload.contains(r#""default":{"ramp":{"percent":12500,"serve":"on"}}"#));
-//! # Ok::<(), String>(())
+//! # Ok::<(), flagstone::TimestampError>(())
 //! ```
 //!
 //! YAML is 1.2's core schema: `on`, `off`, `yes` and `no` are strings; `true` and `false` are the booleans. JSON is
@@ -53,7 +54,7 @@ mod state;
 mod timestamp;
 mod yaml;
 
-pub use compile::{Audience, Options, compile};
+pub use compile::{Options, compile};
 pub use condition::{Condition, OPERATORS, Operator, Takes, Test};
 pub use diff::{Change, diff};
 pub use lint::{Stale, StaleReason, lint, stale};
@@ -61,8 +62,9 @@ pub use percent::{Percent, Weight};
 pub use problem::{Problem, Severity};
 pub use schema::json_schema;
 pub use state::{FlagState, Kill, PercentState, State};
-pub use timestamp::Timestamp;
 
+use crate::Timestamp;
+use crate::snapshot::FlagType;
 use problem::{Path, Position, Step, did_you_mean, list};
 use yaml::{Kind, Node};
 
@@ -176,7 +178,7 @@ pub struct Flag {
     /// The type of the variants; absent means the one they have. JSON variants that are plain strings, numbers,
     /// booleans or null need it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub r#type: Option<VariantType>,
+    pub r#type: Option<FlagType>,
     /// The values that it can serve, by name; absent means `{on: true, off: false}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variants: Option<BTreeMap<String, Value>>,
@@ -247,20 +249,6 @@ impl Default for Flag {
             default: None,
         }
     }
-}
-
-/// The type of a flag's variants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum VariantType {
-    /// `true` or `false`.
-    Boolean,
-    /// A string.
-    String,
-    /// A finite IEEE 754 double.
-    Number,
-    /// Any JSON value.
-    Json,
 }
 
 /// How a key becomes a position.
@@ -612,10 +600,10 @@ impl Flag {
     }
 
     /// The type of the variants: the one written, or the one they all have; `None` where they differ.
-    pub fn variant_type(&self) -> Option<VariantType> {
+    pub fn variant_type(&self) -> Option<FlagType> {
         self.r#type.or_else(|| {
             let variants = self.all_variants();
-            let mut types = variants.values().map(VariantType::of);
+            let mut types = variants.values().map(type_of);
             let first = types.next()?;
             types.all(|other| other == first).then_some(first)
         })
@@ -655,15 +643,13 @@ impl Flag {
     }
 }
 
-impl VariantType {
-    /// The type that a value has by itself.
-    pub fn of(value: &Value) -> Self {
-        match value {
-            Value::Bool(_) => VariantType::Boolean,
-            Value::String(_) => VariantType::String,
-            Value::Number(_) => VariantType::Number,
-            Value::Null | Value::Array(_) | Value::Object(_) => VariantType::Json,
-        }
+/// The type that a value has by itself.
+fn type_of(value: &Value) -> FlagType {
+    match value {
+        Value::Bool(_) => FlagType::Boolean,
+        Value::String(_) => FlagType::String,
+        Value::Number(_) => FlagType::Number,
+        Value::Null | Value::Array(_) | Value::Object(_) => FlagType::Json,
     }
 }
 

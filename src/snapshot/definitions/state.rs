@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Path, Problem, Severity, did_you_mean};
-use super::{Allow, Definitions, Exclusion, Flag, People, Percent, Serve, Timestamp};
+use super::{Allow, Definitions, Exclusion, Flag, People, Percent, Serve};
+use crate::Timestamp;
 
 /// What operators and controllers changed. It overrides definitions field by field and survives publishing.
 ///

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::snapshot::Audience;
 
 fn source(text: &str) -> Source {
     Source::new("f.yaml", text)
@@ -240,7 +241,7 @@ mod reading {
             ("enabled: yes", "f.yaml:4:14: error: expected a boolean, found string \"yes\""),
             (
                 "expires: soon",
-                "f.yaml:4:14: error: `soon` is not an instant with a zone, as in 2025-01-10T08:00:00Z (RFC 3339)",
+                "f.yaml:4:14: error: `soon` is not an RFC 3339 instant; write it like 2025-01-10T08:00:00Z or 2025-01-10T09:00:00+01:00",
             ),
             (
                 "deny: {keys: [007]}",
@@ -342,7 +343,7 @@ mod reading {
             ("{attribute: a, lessThan: x}", "f.yaml:6:40: error: expected a number, found string \"x\""),
             (
                 "{attribute: a, before: 2025-01-10T08:00:00}",
-                "f.yaml:6:38: error: `2025-01-10T08:00:00` is not an instant with a zone, as in 2025-01-10T08:00:00Z (RFC 3339)",
+                "f.yaml:6:38: error: `2025-01-10T08:00:00` is not an RFC 3339 instant; write it like 2025-01-10T08:00:00Z or 2025-01-10T09:00:00+01:00",
             ),
             ("{attribute: a, exists: yes}", "f.yaml:6:38: error: expected a boolean, found string \"yes\""),
             ("a", "f.yaml:6:15: error: expected a condition, as in {attribute: plan, equals: pro}, found string \"a\""),

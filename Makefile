@@ -1,0 +1,37 @@
+# Cargo, npm and the scripts in .ci know what is out of date; these targets only name what to do.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+
+.PHONY: help demo test soak pkg bench lint clean
+.DEFAULT_GOAL := help
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+
+demo: ## publish a project with the flags of five plans, evaluate it natively and in WebAssembly, serve the page
+	@.ci/install rust wasm-bindgen npm
+	cargo build --features control
+	.ci/pkg
+	node www/demo.mjs
+
+test: ## every check: lint, Rust, browser, JavaScript, parity of 100,000 users, fuzzing for seconds
+	@.ci/install rust nightly wasm-bindgen wasm-pack cargo-fuzz chromium npm
+	@.ci/steps test
+
+soak: ## what takes long: parity of 1,000,000 users, flat memory, fuzzing for 10 minutes each
+	@.ci/install rust nightly wasm-bindgen cargo-fuzz chromium npm
+	@.ci/steps soak
+
+pkg: ## build the npm package into pkg/ and print its sizes
+	@.ci/install rust wasm-bindgen npm
+	@.ci/pkg
+
+bench: ## run the benchmarks
+	@.ci/install rust
+	cargo bench --features control --bench '*'
+
+lint: ## formatting, clippy, rustdoc and TypeScript checks
+	@.ci/install rust wasm-bindgen npm
+	@.ci/steps lint
+
+clean: ## remove everything built
+	rm -rf target pkg demo pkg-templates/node_modules pkg-templates/dist tests/js/node_modules www/node_modules

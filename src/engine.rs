@@ -1,0 +1,222 @@
+//! Which snapshots are taken, and what is held.
+
+use crate::Timestamp;
+use crate::evaluate::CLOCK_SKEW;
+use crate::snapshot::{Audience, EnvelopeError, Snapshot, SnapshotError};
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+/// Why a snapshot was not taken. Whatever was held before is still held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Nobody trusted signed it.
+    Envelope(EnvelopeError),
+    /// What was signed is no snapshot.
+    Snapshot(SnapshotError),
+    /// It is for another environment.
+    Environment {
+        /// The environment that this engine is for.
+        expected: String,
+        /// The snapshot's.
+        found: String,
+    },
+    /// It is for another audience.
+    Audience {
+        /// The audience that this engine is for.
+        expected: Audience,
+        /// The snapshot's.
+        found: Audience,
+    },
+    /// A newer one was seen: this one is a replay, or comes from a cache that lags.
+    Older {
+        /// The newest version seen.
+        seen: u64,
+        /// The snapshot's.
+        found: u64,
+    },
+    /// Another one of the same version was seen, which no honest publisher signs.
+    Fork {
+        /// The version that both have.
+        version: u64,
+    },
+    /// It had expired before it was loaded.
+    Expired {
+        /// When.
+        expires: Timestamp,
+        /// What the clock says.
+        now: Timestamp,
+    },
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Envelope(error) => error.fmt(f),
+            LoadError::Snapshot(error) => write!(f, "the payload is no snapshot: {error}"),
+            LoadError::Environment { expected, found } => {
+                write!(f, "the snapshot is for the environment `{found}`, but `{expected}` is pinned here")
+            }
+            LoadError::Audience { expected, found } => {
+                write!(f, "the snapshot is for the audience `{found}`, but `{expected}` is pinned here")
+            }
+            LoadError::Older { seen, found } => {
+                write!(f, "version {found} is older than version {seen}, which was seen before")
+            }
+            LoadError::Fork { version } => {
+                write!(f, "another version {version} was seen before; versions never change")
+            }
+            LoadError::Expired { expires, now } => {
+                write!(f, "the snapshot expired at {expires} and it is {now} now; renew it, or set the clock")
+            }
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl From<EnvelopeError> for LoadError {
+    fn from(error: EnvelopeError) -> Self {
+        LoadError::Envelope(error)
+    }
+}
+
+/// What [`Engine::load`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// It took the snapshot.
+    New,
+    /// It held that very snapshot already.
+    Same,
+}
+
+/// Decides which verified payloads are taken: those for the environment and audience pinned, never older than one seen.
+#[derive(Debug)]
+pub(crate) struct Gatekeeper {
+    environment: String,
+    audience: Audience,
+    newest: Option<Newest>,
+}
+
+#[derive(Debug)]
+struct Newest {
+    version: u64,
+    payload_sha256: [u8; 32],
+}
+
+impl Gatekeeper {
+    pub(crate) fn new(environment: String, audience: Audience) -> Self {
+        Gatekeeper { environment, audience, newest: None }
+    }
+
+    pub(crate) fn environment(&self) -> &str {
+        &self.environment
+    }
+
+    /// Compiles a payload that is verified; `None` where it is the one taken last.
+    pub(crate) fn take(&mut self, payload: String, now: Timestamp) -> Result<Option<Snapshot>, LoadError> {
+        let payload_sha256 = Sha256::digest(&payload).into();
+        if self.newest.as_ref().is_some_and(|newest| newest.payload_sha256 == payload_sha256) {
+            return Ok(None);
+        }
+        let snapshot = Snapshot::from_payload(payload).map_err(LoadError::Snapshot)?;
+        if snapshot.environment() != self.environment {
+            let (expected, found) = (self.environment.clone(), snapshot.environment().to_owned());
+            return Err(LoadError::Environment { expected, found });
+        }
+        if snapshot.audience() != self.audience {
+            return Err(LoadError::Audience { expected: self.audience, found: snapshot.audience() });
+        }
+        let version = snapshot.version();
+        match &self.newest {
+            Some(newest) if version < newest.version => {
+                return Err(LoadError::Older { seen: newest.version, found: version });
+            }
+            Some(newest) if version == newest.version => return Err(LoadError::Fork { version }),
+            _ => {}
+        }
+        if let Some(expires) = snapshot.expires().filter(|expires| now > expires.plus_millis(CLOCK_SKEW)) {
+            return Err(LoadError::Expired { expires, now });
+        }
+        self.newest = Some(Newest { version, payload_sha256 });
+        Ok(Some(snapshot))
+    }
+}
+
+#[cfg(feature = "ed25519")]
+mod native {
+    use super::{Gatekeeper, LoadError, Loaded};
+    use crate::Timestamp;
+    use crate::snapshot::{Audience, Envelope, Snapshot, TrustedKeys, Typ};
+    use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+    /// Holds the newest snapshot that it was given, for as long as a process runs; shared between threads.
+    ///
+    /// It takes a snapshot if a trusted key signed it, if it is for the environment and audience pinned, and if it is not
+    /// older than one seen before. Otherwise it says why and goes on with what it holds.
+    ///
+    #[cfg_attr(feature = "definitions", doc = "```")]
+    #[cfg_attr(not(feature = "definitions"), doc = "```ignore")]
+    /// use flagstone::snapshot::{Envelope, SigningKey, TrustedKeys, Typ};
+    /// use flagstone::{Audience, Context, Engine, Timestamp};
+    ///
+    /// # let key = SigningKey::generate(None, ["production"])?;
+    /// # let payload = r#"{"schema": 1, "environment": "production", "audience": "server", "version": 7,
+    /// #   "created": "2026-11-21T12:00:00Z", "flags": {"use_new_gateway": {"type": "boolean", "off": "off",
+    /// #   "variants": {"on": true, "off": false}, "salt": "g-1", "default": "on"}}}"#;
+    /// # let envelope = Envelope::sign(payload, Typ::Snapshot, "production", &[&key])?;
+    /// # let trusted_keys = TrustedKeys::from_iter([key.public()]);
+    /// let engine = Engine::new("production", Audience::Server, trusted_keys);
+    /// engine.load(envelope.as_bytes(), Timestamp::now())?;
+    ///
+    /// if let Some(snapshot) = engine.snapshot() {
+    ///     let flags = snapshot.at(Timestamp::now());
+    ///     assert!(flags.boolean("use_new_gateway", false, &Context::new("user-42")));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[derive(Debug)]
+    pub struct Engine {
+        keys: RwLock<TrustedKeys>,
+        gatekeeper: Mutex<Gatekeeper>,
+        snapshot: RwLock<Option<Arc<Snapshot>>>,
+    }
+
+    impl Engine {
+        /// An engine for one environment and audience that holds nothing yet.
+        pub fn new(environment: impl Into<String>, audience: Audience, keys: TrustedKeys) -> Self {
+            Engine {
+                keys: RwLock::new(keys),
+                gatekeeper: Mutex::new(Gatekeeper::new(environment.into(), audience)),
+                snapshot: RwLock::new(None),
+            }
+        }
+
+        /// Replaces the trusted keys; a key that is gone no longer counts from the next load on.
+        pub fn set_keys(&self, keys: TrustedKeys) {
+            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        }
+
+        /// Verifies a signed envelope and takes its snapshot.
+        ///
+        /// # Errors
+        /// Where it is not taken; what was held is held on.
+        pub fn load(&self, envelope: &[u8], now: Timestamp) -> Result<Loaded, LoadError> {
+            // Held to the end, so that of two loads at once the newer stays.
+            let mut gatekeeper = self.gatekeeper.lock().unwrap_or_else(PoisonError::into_inner);
+            let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+            let verified = Envelope::parse(envelope)?.verify(&keys, gatekeeper.environment(), Typ::Snapshot)?;
+            let Some(snapshot) = gatekeeper.take(verified.payload, now)? else { return Ok(Loaded::Same) };
+            *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(snapshot));
+            Ok(Loaded::New)
+        }
+
+        /// What is held. In a hot path, ask once for many evaluations.
+        pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
+            self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
+        }
+    }
+}
+
+#[cfg(feature = "ed25519")]
+pub use native::Engine;

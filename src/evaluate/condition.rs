@@ -1,0 +1,273 @@
+//! What operators say of attributes, in three-valued logic (Kleene's strong logic of indeterminacy). The table in
+//! `OPERATORS.md` beside this file says what every operator does with every type.
+
+use super::context::{Attribute, Value};
+use super::{network, version};
+use crate::Timestamp;
+use crate::snapshot::Snapshot;
+use crate::snapshot::model::*;
+use sha2::{Digest, Sha256};
+use std::cmp::Ordering;
+
+/// Whether something holds; `Unknown` when an attribute is missing or of the wrong type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "camelCase"))]
+pub enum Truth {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// The context does not say.
+    Unknown,
+}
+
+impl From<bool> for Truth {
+    fn from(holds: bool) -> Self {
+        if holds { Truth::True } else { Truth::False }
+    }
+}
+
+impl std::ops::Not for Truth {
+    type Output = Truth;
+
+    fn not(self) -> Truth {
+        match self {
+            Truth::True => Truth::False,
+            Truth::False => Truth::True,
+            Truth::Unknown => Truth::Unknown,
+        }
+    }
+}
+
+impl Truth {
+    /// Both hold.
+    pub(crate) fn and(self, other: Truth) -> Truth {
+        match (self, other) {
+            (Truth::False, _) | (_, Truth::False) => Truth::False,
+            (Truth::True, Truth::True) => Truth::True,
+            _ => Truth::Unknown,
+        }
+    }
+
+    /// At least one holds.
+    pub(crate) fn or(self, other: Truth) -> Truth {
+        !(!self).and(!other)
+    }
+}
+
+/// Whose list a hash stands in.
+#[derive(Clone, Copy)]
+pub(crate) enum Owner {
+    Flag(Span),
+    Segment(Span),
+}
+
+/// What a hash was made of; the first byte after the owner.
+#[derive(Clone, Copy)]
+enum Tag {
+    Key = b'k' as isize,
+    String = b's' as isize,
+    Number = b'n' as isize,
+    Boolean = b'b' as isize,
+}
+
+impl Snapshot {
+    /// Whether `attribute` passes the test, where `owner` is the flag or segment that it stands in.
+    pub(crate) fn test(&self, operator: Operator, attribute: Attribute<'_>, owner: Owner) -> Truth {
+        if let Operator::Exists(expected) = operator {
+            return Truth::from(!matches!(attribute, Attribute::Missing) == expected);
+        }
+        let tables = &self.tables;
+        let holds = match (operator, attribute) {
+            (Operator::In(operands), _) => return self.is_one_of(operands, attribute),
+            (Operator::InHashed(operands), _) => return self.is_one_of_hashed(operands, attribute, owner),
+            (Operator::InCi(texts), Attribute::String(text)) => texts
+                .of(&tables.strings)
+                .binary_search_by(|&span| compare_with_lowercase(self.text(span), text))
+                .is_ok(),
+            (Operator::Text(test), Attribute::String(text)) => self.text_test(test, text),
+            #[cfg(feature = "regex")]
+            (Operator::Matches(patterns), Attribute::String(text)) => {
+                patterns.of(&tables.pattern_ids).iter().any(|&id| tables.patterns[id as usize].is_match(text))
+            }
+            (Operator::Number(compare, operand), Attribute::Number(number)) => {
+                number.partial_cmp(&operand).is_some_and(|ordering| compare.accepts(ordering))
+            }
+            (Operator::Date(compare, operand), _) => match instant(attribute) {
+                Some(instant) => compare.accepts(instant.as_millis().cmp(&operand)),
+                None => return Truth::Unknown,
+            },
+            (Operator::Version(compare, id), Attribute::String(text)) => match version::parse(text) {
+                Some(version) => compare.accepts(version.cmp_precedence(&tables.versions[id as usize])),
+                None => return Truth::Unknown,
+            },
+            (Operator::VersionRange(id), Attribute::String(text)) => match version::parse(text) {
+                Some(version) => tables.version_ranges[id as usize].matches(&version),
+                None => return Truth::Unknown,
+            },
+            (Operator::IncludesAny(operands), Attribute::List(elements)) => {
+                elements.iter().any(|element| self.is_one_of(operands, element.into()) == Truth::True)
+            }
+            (Operator::IncludesAll(operands), Attribute::List(elements)) => self.includes_all(operands, elements),
+            (Operator::Cidr(networks), Attribute::String(text)) => match network::parse_address(text) {
+                Some(address) => networks.of(&tables.networks).iter().any(|network| network.contains(address)),
+                None => return Truth::Unknown,
+            },
+            _ => return Truth::Unknown,
+        };
+        Truth::from(holds)
+    }
+
+    fn is_one_of(&self, operands: Operands, attribute: Attribute<'_>) -> Truth {
+        match attribute {
+            Attribute::String(text) if !operands.strings.is_empty() => {
+                Truth::from(self.has_string(operands.strings, text))
+            }
+            Attribute::Number(number) if !operands.numbers.is_empty() => {
+                // −0 equals 0, though it sorts before it.
+                let number = number + 0.0;
+                let numbers = operands.numbers.of(&self.tables.numbers);
+                Truth::from(numbers.binary_search_by(|operand| (operand + 0.0).total_cmp(&number)).is_ok())
+            }
+            Attribute::Boolean(true) if operands.booleans.yes || operands.booleans.no => {
+                Truth::from(operands.booleans.yes)
+            }
+            Attribute::Boolean(false) if operands.booleans.yes || operands.booleans.no => {
+                Truth::from(operands.booleans.no)
+            }
+            // An empty list holds nothing, whatever is looked for.
+            Attribute::String(_) | Attribute::Number(_) | Attribute::Boolean(_) if operands.is_empty() => Truth::False,
+            _ => Truth::Unknown,
+        }
+    }
+
+    /// Whether the sorted run holds `text`.
+    pub(crate) fn has_string(&self, strings: Slice, text: &str) -> bool {
+        strings.of(&self.tables.strings).binary_search_by(|&span| self.text(span).cmp(text)).is_ok()
+    }
+
+    fn is_one_of_hashed(&self, operands: HashedOperands, attribute: Attribute<'_>, owner: Owner) -> Truth {
+        let empty = operands.hashes.is_empty();
+        let hash = match attribute {
+            Attribute::String(_) | Attribute::Number(_) | Attribute::Boolean(_) if empty => return Truth::False,
+            Attribute::String(text) if operands.strings => self.hash(owner, Tag::String, text.as_bytes()),
+            Attribute::Number(number) if operands.numbers => {
+                self.hash(owner, Tag::Number, &(number + 0.0).to_bits().to_be_bytes())
+            }
+            Attribute::Boolean(boolean) if operands.booleans => self.hash(owner, Tag::Boolean, &[u8::from(boolean)]),
+            _ => return Truth::Unknown,
+        };
+        Truth::from(operands.hashes.of(&self.tables.hashes).binary_search(&hash).is_ok())
+    }
+
+    /// Whether a list of people holds `key`.
+    pub(crate) fn has_key(&self, keys: Keys, key: &str, owner: Owner) -> bool {
+        match keys {
+            Keys::Plain(strings) => self.has_string(strings, key),
+            Keys::Hashed(hashes) if hashes.is_empty() => false,
+            Keys::Hashed(hashes) => {
+                let hash = self.hash(owner, Tag::Key, key.as_bytes());
+                hashes.of(&self.tables.hashes).binary_search(&hash).is_ok()
+            }
+        }
+    }
+
+    fn hash(&self, owner: Owner, tag: Tag, value: &[u8]) -> u64 {
+        let (kind, name) = match owner {
+            Owner::Flag(key) => ("flag:", key),
+            Owner::Segment(name) => ("segment:", name),
+        };
+        let mut sha256 = Sha256::new();
+        for part in [self.text(self.hash_salt), "\0", kind, self.text(name), "\0"] {
+            sha256.update(part);
+        }
+        sha256.update([tag as u8]);
+        sha256.update(value);
+        let digest: [u8; 32] = sha256.finalize().into();
+        let [a, b, c, d, e, f, g, h, ..] = digest;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    fn text_test(&self, test: TextTest, text: &str) -> bool {
+        let folded;
+        let text = if test.ignore_case && test.place.is_anywhere() {
+            // Folded once, so that searching stays linear in the text.
+            folded = text.to_ascii_lowercase();
+            &folded
+        } else {
+            text
+        };
+        test.texts.of(&self.tables.strings).iter().any(|&operand| {
+            let operand = self.text(operand);
+            let same = |part: Option<&[u8]>| {
+                part.is_some_and(|part| {
+                    if test.ignore_case {
+                        part.eq_ignore_ascii_case(operand.as_bytes())
+                    } else {
+                        part == operand.as_bytes()
+                    }
+                })
+            };
+            let bytes = text.as_bytes();
+            match test.place {
+                Place::Anywhere => text.contains(operand),
+                Place::Start => same(bytes.get(..operand.len())),
+                Place::End => same(bytes.len().checked_sub(operand.len()).and_then(|start| bytes.get(start..))),
+            }
+        })
+    }
+
+    /// Linear in the context's list; how many operands there are is the publisher's doing.
+    fn includes_all(&self, operands: Operands, elements: &[Value]) -> bool {
+        let strings = operands.strings.of(&self.tables.strings);
+        let numbers = operands.numbers.of(&self.tables.numbers);
+        let has = |wanted: &dyn Fn(Attribute<'_>) -> bool| elements.iter().any(|element| wanted(element.into()));
+        strings
+            .iter()
+            .all(|&span| has(&|element| matches!(element, Attribute::String(text) if text == self.text(span))))
+            && numbers
+                .iter()
+                .all(|&number| has(&|element| matches!(element, Attribute::Number(other) if other == number)))
+            && (!operands.booleans.yes || has(&|element| matches!(element, Attribute::Boolean(true))))
+            && (!operands.booleans.no || has(&|element| matches!(element, Attribute::Boolean(false))))
+    }
+}
+
+impl Operands {
+    fn is_empty(&self) -> bool {
+        self.strings.is_empty() && self.numbers.is_empty() && !self.booleans.yes && !self.booleans.no
+    }
+}
+
+impl Compare {
+    fn accepts(self, ordering: Ordering) -> bool {
+        match self {
+            Compare::Less => ordering.is_lt(),
+            Compare::LessOrEqual => ordering.is_le(),
+            Compare::Equal => ordering.is_eq(),
+            Compare::GreaterOrEqual => ordering.is_ge(),
+            Compare::Greater => ordering.is_gt(),
+        }
+    }
+}
+
+impl Place {
+    fn is_anywhere(self) -> bool {
+        matches!(self, Place::Anywhere)
+    }
+}
+
+/// Orders a text in lower case against one that is folded on the way.
+fn compare_with_lowercase(lower: &str, text: &str) -> Ordering {
+    lower.bytes().cmp(text.bytes().map(|byte| byte.to_ascii_lowercase()))
+}
+
+/// A date, an RFC 3339 string, or milliseconds since 1970 (fractions cut off towards the past).
+fn instant(attribute: Attribute<'_>) -> Option<Timestamp> {
+    match attribute {
+        Attribute::Date(date) => Some(date),
+        Attribute::String(text) => text.parse().ok(),
+        Attribute::Number(millis) => Some(Timestamp::from_millis(millis.floor() as i64)),
+        _ => None,
+    }
+}

@@ -1,0 +1,286 @@
+use crate::Timestamp;
+use crate::snapshot::json::{JsonError, Kind, Reader, Text};
+use crate::snapshot::load::AttributePath;
+use std::fmt;
+
+/// A value in an evaluation context.
+///
+/// Made with `From`, so that [`Context::with`] takes what you have at hand. A `Null` counts as missing, and so do a
+/// number that is not finite and a string that is no Unicode text.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Value {
+    /// Nothing: the attribute counts as missing.
+    Null,
+    /// `true` or `false`
+    Boolean(bool),
+    /// An IEEE 754 double, as JSON and JavaScript have it
+    Number(f64),
+    /// Text
+    String(String),
+    /// An instant
+    Date(Timestamp),
+    /// Several values
+    List(Vec<Value>),
+    /// Attributes by name, reached by a path like `account.plan`
+    Object(Object),
+}
+
+/// Attributes by name, one level of a context.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Object {
+    /// Sorted by name.
+    members: Vec<(String, Value)>,
+}
+
+impl Object {
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.members.binary_search_by(|(other, _)| other.as_str().cmp(name))
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.find(name).ok().map(|index| &self.members[index].1)
+    }
+
+    fn set(&mut self, name: String, value: Value) {
+        match self.find(&name) {
+            Ok(index) => self.members[index].1 = value,
+            Err(index) => self.members.insert(index, (name, value)),
+        }
+    }
+}
+
+/// An evaluation context: whom a flag is evaluated for (OpenFeature's term).
+///
+/// It has a targeting key, which says who the user is, and attributes, which say what the user is like.
+///
+/// ```
+/// use flagstone::{Context, Timestamp};
+///
+/// let context = Context::new("user-42")
+///     .with("plan", "pro")
+///     .with("age", 41)
+///     .with("groups", vec!["beta", "staff"])
+///     .with("signedUp", "2025-01-10T08:00:00Z".parse::<Timestamp>()?)
+///     .with("account", Context::empty().with("id", 7));
+///
+/// // The same, from what a browser or an HTTP request sends (a date stays a string there, which date operators read).
+/// let from_json = Context::from_json(r#"{"targetingKey": "user-42", "plan": "pro", "account": {"id": 7}}"#)?;
+/// assert_eq!(from_json, Context::new("user-42").with("plan", "pro").with("account", Context::empty().with("id", 7)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Context {
+    attributes: Object,
+}
+
+impl Context {
+    /// A context for this targeting key: a string, or a whole number within ±(2^53 − 1), which is the same key as its
+    /// decimal digits.
+    pub fn new(targeting_key: impl Into<Value>) -> Self {
+        Context::empty().with("targetingKey", targeting_key)
+    }
+
+    /// A context that says nothing: no targeting key, no attributes.
+    pub fn empty() -> Self {
+        Context::default()
+    }
+
+    /// Sets an attribute; setting it again replaces it. `targetingKey` is the targeting key.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.attributes.set(name.into(), value.into());
+        self
+    }
+
+    /// Reads a context from a JSON object, the targeting key under `targetingKey`, as OFREP and JavaScript send it.
+    ///
+    /// # Errors
+    /// Where the text is no JSON object, names an attribute twice, or is nested deeper than 128. A string that holds
+    /// half of a surrogate pair is no error: JavaScript can send one, and it counts as missing.
+    pub fn from_json(json: &str) -> Result<Self, ContextError> {
+        let mut reader = Reader::new(json);
+        let context = read_object(&mut reader).map(|attributes| Context { attributes });
+        context.and_then(|context| reader.end().map(|()| context)).map_err(ContextError)
+    }
+
+    /// What a path like `account.plan` leads to.
+    pub fn get(&self, path: &str) -> Option<&Value> {
+        let mut parts = AttributePath(path).parts();
+        let mut value = self.attributes.get(&parts.next()?)?;
+        for part in parts {
+            let Value::Object(object) = value else { return None };
+            value = object.get(&part)?;
+        }
+        Some(value)
+    }
+}
+
+fn read_object(reader: &mut Reader<'_>) -> Result<Object, JsonError> {
+    let mut members = Vec::new();
+    let mut rest = reader.object()?;
+    while let Some(name) = reader.next_member(&mut rest)? {
+        let value = read_value(reader).map_err(|error| error.within(&name))?;
+        members.push((name.into_owned(), value));
+    }
+    members.sort_unstable_by(|(a, _): &(String, _), (b, _)| a.cmp(b));
+    if let Some(twice) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return reader.error(format!("`{}` stands here twice", twice[0].0));
+    }
+    Ok(Object { members })
+}
+
+fn read_value(reader: &mut Reader<'_>) -> Result<Value, JsonError> {
+    Ok(match reader.peek()? {
+        Kind::Null => {
+            reader.null()?;
+            Value::Null
+        }
+        Kind::Boolean => Value::Boolean(reader.boolean()?),
+        Kind::Number => Value::Number(crate::number::parse(reader.number()?)),
+        Kind::String => match reader.text()? {
+            Text::WellFormed(text) => Value::String(text.into_owned()),
+            Text::IllFormed => Value::Null,
+        },
+        Kind::Array => {
+            let mut elements = Vec::new();
+            let mut rest = reader.array()?;
+            while reader.next_element(&mut rest)? {
+                elements.push(read_value(reader)?);
+            }
+            Value::List(elements)
+        }
+        Kind::Object => Value::Object(read_object(reader)?),
+    })
+}
+
+/// A text that is no context: what is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextError(JsonError);
+
+impl fmt::Display for ContextError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the context is no JSON object of attributes: {}", self.0)
+    }
+}
+
+impl std::error::Error for ContextError {}
+
+/// An attribute as conditions see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Attribute<'a> {
+    Missing,
+    Boolean(bool),
+    /// Always finite.
+    Number(f64),
+    String(&'a str),
+    Date(Timestamp),
+    List(&'a [Value]),
+    Object,
+}
+
+impl<'a> From<&'a Value> for Attribute<'a> {
+    fn from(value: &'a Value) -> Self {
+        match value {
+            Value::Null => Attribute::Missing,
+            Value::Boolean(boolean) => Attribute::Boolean(*boolean),
+            Value::Number(number) if number.is_finite() => Attribute::Number(*number),
+            Value::Number(_) => Attribute::Missing,
+            Value::String(text) => Attribute::String(text),
+            Value::Date(date) => Attribute::Date(*date),
+            Value::List(elements) => Attribute::List(elements),
+            Value::Object(_) => Attribute::Object,
+        }
+    }
+}
+
+/// Where conditions and bucketing find attributes: by path in a [`Context`], by number in what JavaScript encoded.
+pub(crate) trait Attributes {
+    fn attribute(&self, snapshot: &crate::Snapshot, id: crate::snapshot::model::AttributeId) -> Attribute<'_>;
+}
+
+impl Attributes for Context {
+    fn attribute(&self, snapshot: &crate::Snapshot, id: crate::snapshot::model::AttributeId) -> Attribute<'_> {
+        self.get(snapshot.attribute(id).0).map_or(Attribute::Missing, Attribute::from)
+    }
+}
+
+/// What a user is bucketed by: text as it is, or a whole number's decimal digits.
+#[derive(Clone, Copy)]
+pub(crate) enum Key<'a> {
+    Text(&'a str),
+    Digits { bytes: [u8; 17], start: usize },
+}
+
+impl<'a> Key<'a> {
+    /// `None` for everything that cannot be a key and so counts as missing.
+    pub(crate) fn of(attribute: Attribute<'a>) -> Option<Self> {
+        const MAX: f64 = ((1u64 << 53) - 1) as f64;
+        match attribute {
+            Attribute::String(text) => Some(Key::Text(text)),
+            Attribute::Number(number) if number.trunc() == number && number.abs() <= MAX => {
+                let (mut bytes, mut start) = ([0; 17], 17);
+                let mut rest = number.abs() as u64;
+                loop {
+                    start -= 1;
+                    bytes[start] = b'0' + (rest % 10) as u8;
+                    rest /= 10;
+                    if rest == 0 {
+                        break;
+                    }
+                }
+                if number < 0.0 {
+                    start -= 1;
+                    bytes[start] = b'-';
+                }
+                Some(Key::Digits { bytes, start })
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Key::Text(text) => text,
+            Key::Digits { bytes, start } => std::str::from_utf8(&bytes[*start..]).unwrap_or_default(),
+        }
+    }
+}
+
+macro_rules! value_from {
+    ($($from:ty => $variant:ident($convert:expr)),* $(,)?) => {$(
+        impl From<$from> for Value {
+            fn from(value: $from) -> Self {
+                #[allow(clippy::redundant_closure_call)]
+                Value::$variant($convert(value))
+            }
+        }
+    )*};
+}
+
+value_from! {
+    bool => Boolean(|value| value),
+    f64 => Number(|value| value),
+    f32 => Number(f64::from),
+    i32 => Number(f64::from),
+    u32 => Number(f64::from),
+    // Past 2^53 a double cannot tell neighbours apart, and no such number is a key.
+    i64 => Number(|value| value as f64),
+    u64 => Number(|value| value as f64),
+    &str => String(str::to_owned),
+    String => String(|value| value),
+    Timestamp => Date(|value| value),
+    Context => Object(|context: Context| context.attributes),
+}
+
+impl<T: Into<Value>> From<Vec<T>> for Value {
+    fn from(values: Vec<T>) -> Self {
+        Value::List(values.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Null, Into::into)
+    }
+}

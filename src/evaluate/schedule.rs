@@ -1,0 +1,83 @@
+//! Percents that change by the clock.
+
+use crate::Timestamp;
+use crate::snapshot::load::ALL;
+use crate::snapshot::model::*;
+
+/// What a percent makes of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "camelCase"))]
+pub enum Membership {
+    /// Not in.
+    Out,
+    /// Only a position could tell, and there is no key to have one.
+    KeyMissing,
+    /// In.
+    In,
+}
+
+impl Membership {
+    /// The positions below the percent are in; 0 % and 100 % need no position.
+    pub(crate) fn at(percent: u32, position: Option<u32>) -> Self {
+        match position {
+            _ if percent == 0 => Membership::Out,
+            _ if percent == ALL => Membership::In,
+            None => Membership::KeyMissing,
+            Some(position) if position < percent => Membership::In,
+            Some(_) => Membership::Out,
+        }
+    }
+}
+
+/// A schedule with its points.
+#[derive(Clone, Copy)]
+pub(crate) struct Timetable<'a> {
+    pub before: u32,
+    /// Strictly rising in time, at least one.
+    pub points: &'a [Point],
+    pub linear: bool,
+}
+
+impl Timetable<'_> {
+    /// The percent at `now`, in thousandths: the last point's at or before it, or between two points of a linear
+    /// schedule the line between them, rounded down.
+    pub(crate) fn percent(self, now: Timestamp) -> u32 {
+        let now = now.as_millis();
+        let next = self.points.partition_point(|point| point.at <= now);
+        let Some(last) = next.checked_sub(1).map(|last| self.points[last]) else { return self.before };
+        match self.points.get(next) {
+            Some(next) if self.linear => {
+                let (elapsed, span) =
+                    (i128::from(now) - i128::from(last.at), i128::from(next.at) - i128::from(last.at));
+                let rise = i128::from(next.percent) - i128::from(last.percent);
+                (i128::from(last.percent) + (rise * elapsed).div_euclid(span)) as u32
+            }
+            _ => last.percent,
+        }
+    }
+
+    /// The first instant after `now` from which this user's membership is another than now, or never.
+    pub(crate) fn membership_until(self, now: Timestamp, position: Option<u32>) -> Timestamp {
+        let membership = |at: i64| Membership::at(self.percent(Timestamp::from_millis(at)), position);
+        let today = membership(now.as_millis());
+        let first = self.points.partition_point(|point| point.at <= now.as_millis());
+        let mut same = now.as_millis();
+        for point in &self.points[first..] {
+            // Up to its end a stretch only rises or only falls, so the change is found by halving.
+            let end = if self.linear { point.at.saturating_sub(1).max(same) } else { same };
+            if membership(end) != today {
+                let mut other = end;
+                while other - same > 1 {
+                    let middle = same + (other - same) / 2;
+                    if membership(middle) == today { same = middle } else { other = middle }
+                }
+                return Timestamp::from_millis(other);
+            }
+            if membership(point.at) != today {
+                return Timestamp::from_millis(point.at);
+            }
+            same = point.at;
+        }
+        Timestamp::MAX
+    }
+}

@@ -1,0 +1,560 @@
+use std::borrow::Cow;
+use std::fmt;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+
+use super::json::{JsonError, Kind, Reader, Result as JsonResult};
+use super::keys::TrustedKeys;
+
+/// The most signatures an envelope may carry: rotation needs two, and each one costs a reader time.
+const MAX_SIGNATURES: usize = 16;
+/// The most members an object of an envelope or a key set may have.
+const MAX_MEMBERS: usize = 64;
+
+/// What a signed payload is, written into the protected header as `typ`, so that one kind is never taken for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Typ {
+    /// What clients load: `flagstone-snapshot+json`.
+    Snapshot,
+    /// An entry of the log, which never leaves the back end: `flagstone-entry+json`.
+    Entry,
+}
+
+impl Typ {
+    /// The header's value: a media type without `application/`, as RFC 7515 section 4.1.9 recommends.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Typ::Snapshot => "flagstone-snapshot+json",
+            Typ::Entry => "flagstone-entry+json",
+        }
+    }
+}
+
+/// A payload with its signatures: a JWS (RFC 7515) in the general JSON serialization, the payload unencoded (RFC 7797).
+///
+/// ```json
+/// {
+///   "payload": "{\"schema\":1, …}",
+///   "signatures": [{"protected": "eyJhbGciOiJFZDI1NTE5IiwiYjY0Ijpm…", "signature": "…"}]
+/// }
+/// ```
+///
+/// What is signed is the protected header as it stands, a dot, and the payload's UTF-8 bytes. The protected header is
+/// `{"alg":"Ed25519","b64":false,"crit":["b64"],"kid":…,"typ":…}` (`alg` by RFC 9864; `EdDSA` is accepted when reading).
+///
+/// These rules say what is accepted:
+///
+/// * At least one signature by a trusted key, bound to the environment, verifies. Unknown kids, and keys bound to other
+///   environments only, are passed over.
+/// * A trusted key's signature with another `alg` or `typ`, without `b64: false`, with `crit` other than `["b64"]`, or
+///   with any of these or `kid` outside the protected header has the whole envelope refused: its signer asked for
+///   something that is not done here.
+/// * Signatures that differ in `b64`, trusted or not, have the envelope refused (RFC 7797 section 3), as have members
+///   that occur twice and base64url that is not canonical, anywhere.
+/// * Members that are not known are ignored. There are at most 16 signatures.
+///
+/// So whatever happens to an envelope on its way, it is refused or it still says what one trusted signer signed.
+///
+#[cfg_attr(feature = "definitions", doc = "```")]
+#[cfg_attr(not(feature = "definitions"), doc = "```ignore")]
+/// use flagstone::snapshot::{Envelope, SigningKey, TrustedKeys, Typ};
+///
+/// let key = SigningKey::generate(None, ["production"])?;
+/// let text = Envelope::sign(r#"{"schema":1}"#, Typ::Snapshot, "production", &[&key])?;
+///
+/// let keys = TrustedKeys::from_iter([key.public()]);
+/// let verified = Envelope::parse(text.as_bytes())?.verify(&keys, "production", Typ::Snapshot)?;
+/// assert_eq!(verified.payload, r#"{"schema":1}"#);
+/// assert_eq!(verified.kid, key.public().kid());
+///
+/// let error = Envelope::parse(text.as_bytes())?.verify(&keys, "production", Typ::Entry).unwrap_err();
+/// assert!(error.to_string().contains("typ"));
+/// # Ok::<(), flagstone::snapshot::EnvelopeError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    payload: String,
+    signatures: Vec<Signature>,
+}
+
+#[derive(Clone, Debug)]
+struct Signature {
+    /// As it stands in the envelope, in base64url: this is what is signed.
+    encoded: String,
+    protected: Header,
+    unprotected: Header,
+    bytes: Vec<u8>,
+}
+
+/// The header parameters that decide; others change nothing here.
+#[derive(Clone, Debug, Default)]
+struct Header {
+    alg: Option<String>,
+    b64: Option<bool>,
+    crit: Option<Vec<String>>,
+    kid: Option<String>,
+    typ: Option<String>,
+}
+
+/// A signature that counts if it verifies: all that an Ed25519 check takes, for where it is done elsewhere (WebCrypto).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate<'a> {
+    /// Names the key, one of the trusted ones.
+    pub kid: &'a str,
+    /// The key itself (RFC 8032).
+    pub public_key: &'a [u8; 32],
+    /// What was signed.
+    pub signing_input: Vec<u8>,
+    /// The signature to check.
+    pub signature: &'a [u8; 64],
+}
+
+/// A payload that a trusted key signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Exactly what was signed.
+    pub payload: String,
+    /// The trusted key that signed it, the first in the envelope's order where several did.
+    pub kid: String,
+}
+
+impl Envelope {
+    /// Reads an envelope without checking any signature.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvelopeError::Serialization`] for the other two serializations of a JWS, [`EnvelopeError::MixedEncoding`] for
+    /// signatures that differ in `b64`, and [`EnvelopeError::Malformed`] for all else that is no envelope.
+    pub fn parse(bytes: &[u8]) -> Result<Envelope, EnvelopeError> {
+        if looks_compact(bytes) {
+            return Err(EnvelopeError::Serialization("compact"));
+        }
+        let mut payload = None;
+        let mut signatures = Vec::new();
+        let mut signatures_seen = false;
+        let mut flattened = false;
+        document(bytes, &mut |reader, name| {
+            match name {
+                "payload" => payload = Some(reader.string()?.into_owned()),
+                "signatures" => {
+                    signatures_seen = true;
+                    elements(reader, MAX_SIGNATURES, &mut |reader| {
+                        signatures.push(Signature::read(reader)?);
+                        Ok(())
+                    })?;
+                }
+                "protected" | "header" | "signature" => {
+                    flattened = true;
+                    skip(reader)?;
+                }
+                _ => skip(reader)?,
+            }
+            Ok(())
+        })
+        .map_err(|error| EnvelopeError::Malformed(error.to_string()))?;
+        let malformed = |message: &str| Err(EnvelopeError::Malformed(message.to_owned()));
+        if flattened {
+            return Err(EnvelopeError::Serialization("flattened"));
+        }
+        let Some(payload) = payload else {
+            return malformed("`payload` is missing (a detached payload cannot be read)");
+        };
+        if !signatures_seen {
+            return malformed("`signatures` is missing");
+        }
+        if signatures.is_empty() {
+            return malformed("`signatures` is empty: nobody signed this");
+        }
+        if signatures.windows(2).any(|pair| pair[0].encodes_payload() != pair[1].encodes_payload()) {
+            return Err(EnvelopeError::MixedEncoding);
+        }
+        Ok(Envelope { payload, signatures })
+    }
+
+    /// The payload, whoever wrote it. Nothing may be decided by it until one of the [candidates](Envelope::candidates)
+    /// was found to verify.
+    pub fn unverified_payload(&self) -> &str {
+        &self.payload
+    }
+
+    /// [`Envelope::unverified_payload`], given away.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn into_payload(self) -> String {
+        self.payload
+    }
+
+    /// Applies every rule but the signature check itself, and returns the signatures of which one must verify: never
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvelopeError::Header`] where a trusted key signed under a header that is not accepted,
+    /// [`EnvelopeError::OtherEnvironment`] and [`EnvelopeError::Untrusted`] where no trusted key signed.
+    pub fn candidates<'a>(
+        &'a self,
+        keys: &'a TrustedKeys,
+        environment: &str,
+        typ: Typ,
+    ) -> Result<Vec<Candidate<'a>>, EnvelopeError> {
+        let mut candidates = Vec::new();
+        let mut elsewhere = None;
+        for signature in &self.signatures {
+            let Some(key) = signature.kid().and_then(|kid| keys.get(kid)) else { continue };
+            if !key.is_bound_to(environment) {
+                elsewhere = Some(key);
+                continue;
+            }
+            let bytes =
+                signature.check(typ).map_err(|problem| EnvelopeError::Header { kid: key.kid().to_owned(), problem })?;
+            candidates.push(Candidate {
+                kid: key.kid(),
+                public_key: key.bytes(),
+                signing_input: signing_input(&signature.encoded, &self.payload),
+                signature: bytes,
+            });
+        }
+        match (candidates.is_empty(), elsewhere) {
+            (false, _) => Ok(candidates),
+            (true, Some(key)) => Err(EnvelopeError::OtherEnvironment {
+                kid: key.kid().to_owned(),
+                bound_to: key.environments().to_vec(),
+                environment: environment.to_owned(),
+            }),
+            (true, None) => Err(EnvelopeError::Untrusted {
+                kids: self.signatures.iter().filter_map(|s| s.kid().map(str::to_owned)).collect(),
+            }),
+        }
+    }
+
+    /// Checks that a trusted key, bound to `environment`, signed this payload as a `typ`.
+    ///
+    /// The check is RFC 8032's with the cofactorless equation, canonical points and scalars only, and no keys of small
+    /// order.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Envelope::candidates`], and [`EnvelopeError::Signature`] where none of them verifies.
+    #[cfg(feature = "ed25519")]
+    pub fn verify(&self, keys: &TrustedKeys, environment: &str, typ: Typ) -> Result<Verified, EnvelopeError> {
+        use ed25519_dalek::{Signature, VerifyingKey};
+
+        let candidates = self.candidates(keys, environment, typ)?;
+        let verifies = |candidate: &&Candidate| {
+            VerifyingKey::from_bytes(candidate.public_key).is_ok_and(|key| {
+                key.verify_strict(&candidate.signing_input, &Signature::from_bytes(candidate.signature)).is_ok()
+            })
+        };
+        match candidates.iter().find(verifies) {
+            Some(candidate) => Ok(Verified { payload: self.payload.clone(), kid: candidate.kid.to_owned() }),
+            None => Err(EnvelopeError::Signature { kids: candidates.iter().map(|c| c.kid.to_owned()).collect() }),
+        }
+    }
+
+    /// Signs a payload, once with each key (two while keys are being rotated), and returns the envelope's JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvelopeError::Key`] for a key that is not bound to `environment`, for no keys or too many.
+    #[cfg(feature = "definitions")]
+    pub fn sign(
+        payload: &str,
+        typ: Typ,
+        environment: &str,
+        keys: &[&super::SigningKey],
+    ) -> Result<String, EnvelopeError> {
+        if keys.is_empty() || keys.len() > MAX_SIGNATURES {
+            return Err(EnvelopeError::Key(format!("sign with 1 to {MAX_SIGNATURES} keys, not {}", keys.len())));
+        }
+        let mut signatures = Vec::new();
+        for key in keys {
+            let public = key.public();
+            if !public.is_bound_to(environment) {
+                return Err(EnvelopeError::Key(format!(
+                    "the key {:?} is bound to {} and cannot sign for {environment}",
+                    public.kid(),
+                    public.environments().join(", "),
+                )));
+            }
+            let header = serde_json::json!({
+                "alg": "Ed25519", "b64": false, "crit": ["b64"], "kid": public.kid(), "typ": typ.as_str(),
+            });
+            let protected = Base64UrlUnpadded::encode_string(header.to_string().as_bytes());
+            let signature = key.sign(&signing_input(&protected, payload));
+            signatures.push(serde_json::json!({
+                "protected": protected, "signature": Base64UrlUnpadded::encode_string(&signature),
+            }));
+        }
+        Ok(serde_json::json!({ "payload": payload, "signatures": signatures }).to_string())
+    }
+}
+
+impl Signature {
+    fn read(reader: &mut Reader) -> JsonResult<Signature> {
+        let mut encoded = String::new();
+        let mut protected = Header::default();
+        let mut unprotected = Header::default();
+        let mut bytes = None;
+        members(reader, &mut |reader, name| {
+            match name {
+                "protected" => {
+                    let decoded = base64url(reader)?;
+                    // The header's own offsets would point into the decoded text.
+                    match document(&decoded, &mut |reader, name| protected.read(reader, name)) {
+                        Ok(()) => encoded = Base64UrlUnpadded::encode_string(&decoded),
+                        Err(error) => return reader.error(format!("the decoded header: {error}")),
+                    }
+                }
+                "header" => members(reader, &mut |reader, name| unprotected.read(reader, name))?,
+                "signature" => bytes = Some(base64url(reader)?),
+                _ => skip(reader)?,
+            }
+            Ok(())
+        })?;
+        match bytes {
+            Some(bytes) => Ok(Signature { encoded, protected, unprotected, bytes }),
+            None => reader.error("`signature` is missing"),
+        }
+    }
+
+    /// Whose signature this claims to be, wherever it says so: a kid outside the protected header is refused, but only
+    /// if it names a trusted key.
+    fn kid(&self) -> Option<&str> {
+        self.protected.kid.as_deref().or(self.unprotected.kid.as_deref())
+    }
+
+    /// What `b64` says, true unless it is there (RFC 7797 section 3).
+    fn encodes_payload(&self) -> bool {
+        self.protected.b64.unwrap_or(true)
+    }
+
+    /// The rules for a trusted key's signature; an error says what is wrong and what is right.
+    fn check(&self, typ: Typ) -> Result<&[u8; 64], String> {
+        let Header { alg, b64, crit, typ: found, .. } = &self.protected;
+        if let Some(name) = self.unprotected.holds() {
+            return Err(format!("has `{name}` outside the protected header, where it is not signed"));
+        }
+        if !matches!(alg.as_deref(), Some("Ed25519" | "EdDSA")) {
+            return Err(format!("has {}, not `alg` \"Ed25519\"", parameter("alg", alg)));
+        }
+        if found.as_deref() != Some(typ.as_str()) {
+            return Err(format!("has {}, not `typ` {:?}", parameter("typ", found), typ.as_str()));
+        }
+        if *b64 != Some(false) {
+            return Err("signs an encoded payload; it needs `b64` false (RFC 7797)".to_owned());
+        }
+        let crit = crit.as_deref().unwrap_or_default();
+        if let Some(unknown) = crit.iter().find(|name| *name != "b64") {
+            return Err(format!("needs {unknown:?} to be understood (`crit`), and it is not; a newer version may"));
+        }
+        if crit.len() != 1 {
+            return Err("needs `crit` [\"b64\"], as RFC 7797 says".to_owned());
+        }
+        self.bytes.as_slice().try_into().map_err(|_| format!("is {} bytes long, not 64", self.bytes.len()))
+    }
+}
+
+impl Header {
+    fn read(&mut self, reader: &mut Reader, name: &str) -> JsonResult<()> {
+        match name {
+            "alg" => self.alg = Some(reader.string()?.into_owned()),
+            "b64" => self.b64 = Some(reader.boolean()?),
+            "crit" => self.crit = Some(strings(reader)?),
+            "kid" => self.kid = Some(reader.string()?.into_owned()),
+            "typ" => self.typ = Some(reader.string()?.into_owned()),
+            _ => skip(reader)?,
+        }
+        Ok(())
+    }
+
+    /// The name of a parameter that it holds.
+    fn holds(&self) -> Option<&'static str> {
+        let Header { alg, b64, crit, kid, typ } = self;
+        [
+            ("alg", alg.is_some()),
+            ("b64", b64.is_some()),
+            ("crit", crit.is_some()),
+            ("kid", kid.is_some()),
+            ("typ", typ.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(name, held)| held.then_some(name))
+    }
+}
+
+fn parameter(name: &str, value: &Option<String>) -> String {
+    match value {
+        Some(value) => format!("`{name}` {value:?}"),
+        None => format!("no `{name}`"),
+    }
+}
+
+/// RFC 7797 section 3, for `b64` false.
+fn signing_input(protected: &str, payload: &str) -> Vec<u8> {
+    [protected.as_bytes(), b".", payload.as_bytes()].concat()
+}
+
+/// Whether this is what the compact serialization looks like, so that the complaint can be a helpful one.
+fn looks_compact(bytes: &[u8]) -> bool {
+    let text = bytes.trim_ascii();
+    text.first().is_some_and(u8::is_ascii_alphanumeric) && text.iter().filter(|byte| **byte == b'.').count() == 2
+}
+
+/// Reads a document that is one object, member by member.
+pub(super) fn document<'a>(
+    bytes: &'a [u8],
+    each: &mut dyn FnMut(&mut Reader<'a>, &str) -> JsonResult<()>,
+) -> JsonResult<()> {
+    let mut reader = Reader::from_bytes(bytes)?;
+    members(&mut reader, each)?;
+    reader.end()
+}
+
+/// Hands over the members of an object, of which none may occur twice.
+pub(super) fn members<'a>(
+    reader: &mut Reader<'a>,
+    each: &mut dyn FnMut(&mut Reader<'a>, &str) -> JsonResult<()>,
+) -> JsonResult<()> {
+    let mut names: Vec<Cow<'a, str>> = Vec::new();
+    let mut rest = reader.object()?;
+    while let Some(name) = reader.next_member(&mut rest)? {
+        if names.contains(&name) {
+            return reader.error("this member occurs twice").map_err(|error: JsonError| error.within(&name));
+        }
+        if names.len() == MAX_MEMBERS {
+            return reader.error(format!("more than {MAX_MEMBERS} members"));
+        }
+        each(reader, &name).map_err(|error| error.within(&name))?;
+        names.push(name);
+    }
+    Ok(())
+}
+
+/// Hands over the elements of an array.
+pub(super) fn elements<'a>(
+    reader: &mut Reader<'a>,
+    most: usize,
+    each: &mut dyn FnMut(&mut Reader<'a>) -> JsonResult<()>,
+) -> JsonResult<()> {
+    let mut rest = reader.array()?;
+    let mut count = 0;
+    while reader.next_element(&mut rest)? {
+        if count == most {
+            return reader.error(format!("more than {most} elements"));
+        }
+        each(reader).map_err(|error| error.within(&count.to_string()))?;
+        count += 1;
+    }
+    Ok(())
+}
+
+pub(super) fn strings(reader: &mut Reader) -> JsonResult<Vec<String>> {
+    let mut strings = Vec::new();
+    elements(reader, MAX_MEMBERS, &mut |reader| {
+        strings.push(reader.string()?.into_owned());
+        Ok(())
+    })?;
+    Ok(strings)
+}
+
+/// Passes over a value; unlike [`Reader::skip`] it refuses members that occur twice.
+pub(super) fn skip(reader: &mut Reader) -> JsonResult<()> {
+    match reader.peek()? {
+        Kind::Object => members(reader, &mut |reader, _| skip(reader)),
+        Kind::Array => elements(reader, usize::MAX, &mut |reader| skip(reader)),
+        _ => reader.skip().map(drop),
+    }
+}
+
+/// Reads bytes in base64url, canonical and without padding; an error does not show the text.
+pub(super) fn base64url(reader: &mut Reader) -> JsonResult<Vec<u8>> {
+    let text = reader.string()?;
+    match Base64UrlUnpadded::decode_vec(&text) {
+        Ok(bytes) => Ok(bytes),
+        Err(_) => reader.error("not canonical base64url without padding"),
+    }
+}
+
+/// Why an envelope, or a key, was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EnvelopeError {
+    /// It is no envelope; the text says what is wrong, and where.
+    Malformed(String),
+    /// It is a JWS in the serialization named here, and not in the general one.
+    Serialization(&'static str),
+    /// Its signatures differ in `b64`.
+    MixedEncoding,
+    /// A trusted key signed under a header that is not accepted.
+    Header {
+        /// The key.
+        kid: String,
+        /// What is wrong with its signature.
+        problem: String,
+    },
+    /// None of the keys that signed it is trusted.
+    Untrusted {
+        /// The keys that signed it, as they say.
+        kids: Vec<String>,
+    },
+    /// The only trusted key that signed it is bound to other environments.
+    OtherEnvironment {
+        /// The key.
+        kid: String,
+        /// The environments it is bound to.
+        bound_to: Vec<String>,
+        /// The one that was asked for.
+        environment: String,
+    },
+    /// It names trusted keys, but they did not sign this.
+    Signature {
+        /// The keys it names.
+        kids: Vec<String>,
+    },
+    /// A key, or a set of keys, cannot be used; the text says why.
+    Key(String),
+}
+
+impl fmt::Display for EnvelopeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EnvelopeError::Malformed(message) => write!(f, "not a signed envelope: {message}"),
+            EnvelopeError::Serialization(name) => {
+                write!(f, "this is a JWS in the {name} serialization; only the general JSON serialization is read")
+            }
+            EnvelopeError::MixedEncoding => {
+                write!(
+                    f,
+                    "the envelope's signatures differ in `b64`, so they do not sign the same payload; sign it anew"
+                )
+            }
+            EnvelopeError::Header { kid, problem } => write!(f, "the signature by {kid:?} {problem}"),
+            EnvelopeError::Untrusted { kids } if kids.is_empty() => {
+                write!(f, "signed by a key without a `kid`; trusted keys are told apart by it")
+            }
+            EnvelopeError::Untrusted { kids } => {
+                write!(
+                    f,
+                    "signed by {}, which is not among the trusted keys; if it should be, add it to them",
+                    list(kids)
+                )
+            }
+            EnvelopeError::OtherEnvironment { kid, bound_to, environment } => {
+                write!(f, "signed by a key bound to {}, not {environment} (kid {kid:?})", bound_to.join(", "))
+            }
+            EnvelopeError::Signature { kids } => {
+                write!(
+                    f,
+                    "the signature by {} does not match: the envelope was changed, or another key made it",
+                    list(kids)
+                )
+            }
+            EnvelopeError::Key(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for EnvelopeError {}
+
+fn list(kids: &[String]) -> String {
+    kids.iter().map(|kid| format!("{kid:?}")).collect::<Vec<_>>().join(", ")
+}

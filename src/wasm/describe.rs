@@ -1,0 +1,159 @@
+//! What JavaScript needs to know of a snapshot, as one JSON text: it parses that faster than it can be called back.
+//!
+//! ```json
+//! {
+//!   "version": 42, "created": 1763726400000, "expires": 1764331200000,
+//!   "attributes": [["targetingKey"], ["account", "plan"]],
+//!   "flags": [["use_new_gateway", "boolean", ["on", "off"], [true, false], ["beta"], [0, 1]]]
+//! }
+//! ```
+//!
+//! A flag is its key, type, variants' names, variants' values, rules' ids, and the numbers of the attributes that
+//! evaluating it may read.
+
+use crate::snapshot::load::Tables;
+use crate::snapshot::model::*;
+use crate::{Snapshot, Timestamp};
+
+pub(super) fn describe(snapshot: &Snapshot) -> String {
+    let tables = &snapshot.tables;
+    let mut json = String::from("{\"version\":");
+    number(&mut json, snapshot.version());
+    instant(&mut json, ",\"created\":", Some(snapshot.created()));
+    instant(&mut json, ",\"expires\":", snapshot.expires());
+    json.push_str(",\"attributes\":");
+    list(&mut json, 0..tables.attributes.spans.len(), |json, id| {
+        list(json, snapshot.attribute(id as AttributeId).parts(), |json, part| string(json, &part));
+    });
+    let mut reads = Reads::new(tables);
+    json.push_str(",\"flags\":");
+    list(&mut json, tables.flags.iter().enumerate(), |json, (id, flag)| {
+        let variants = flag.variants.of(&tables.variants);
+        json.push('[');
+        string(json, snapshot.text(flag.key));
+        json.push(',');
+        string(json, flag.kind.name());
+        json.push(',');
+        list(json, variants, |json, variant| string(json, snapshot.text(variant.name)));
+        json.push(',');
+        list(json, variants, |json, variant| json.push_str(snapshot.text(variant.json)));
+        json.push(',');
+        list(json, flag.rules.of(&tables.rules), |json, rule| string(json, snapshot.text(rule.id)));
+        json.push(',');
+        list(json, reads.flag(id), |json, attribute| number(json, u64::from(attribute)));
+        json.push(']');
+    });
+    json.push('}');
+    json
+}
+
+fn list<T>(json: &mut String, items: impl IntoIterator<Item = T>, mut item: impl FnMut(&mut String, T)) {
+    json.push('[');
+    for (index, value) in items.into_iter().enumerate() {
+        if index > 0 {
+            json.push(',');
+        }
+        item(json, value);
+    }
+    json.push(']');
+}
+
+fn string(json: &mut String, text: &str) {
+    json.push('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => json.extend(['\\', character]),
+            '\0'..='\u{1f}' => {
+                json.push_str("\\u00");
+                json.extend(
+                    [character as u32 >> 4, character as u32 & 15]
+                        .map(|digit| char::from_digit(digit, 16).unwrap_or_default()),
+                );
+            }
+            _ => json.push(character),
+        }
+    }
+    json.push('"');
+}
+
+fn number(json: &mut String, number: u64) {
+    json.push_str(&number.to_string());
+}
+
+fn instant(json: &mut String, member: &str, instant: Option<Timestamp>) {
+    if let Some(instant) = instant {
+        json.push_str(member);
+        json.push_str(&instant.as_millis().to_string());
+    }
+}
+
+/// Works out which attributes an evaluation may read.
+struct Reads<'t> {
+    tables: &'t Tables,
+    /// By segment, once known.
+    segments: Vec<Option<Vec<AttributeId>>>,
+    /// By flag, once known.
+    flags: Vec<Option<Vec<AttributeId>>>,
+}
+
+impl<'t> Reads<'t> {
+    fn new(tables: &'t Tables) -> Self {
+        Reads { tables, segments: vec![None; tables.segments.len()], flags: vec![None; tables.flags.len()] }
+    }
+
+    fn flag(&mut self, id: usize) -> Vec<AttributeId> {
+        if let Some(known) = &self.flags[id] {
+            return known.clone();
+        }
+        let tables = self.tables;
+        let flag = &tables.flags[id];
+        let mut read = vec![flag.bucket_by];
+        read.extend(flag.layer.map(|layer| tables.layers[usize::from(layer.layer)].by));
+        read.extend(flag.holdouts.of(&tables.holdout_ids).iter().map(|&id| tables.holdouts[usize::from(id)].by));
+        let allow = flag.allow.of(&tables.allows).iter().map(|allow| allow.people.segments);
+        for segments in [flag.deny.segments, flag.exclude.segments].into_iter().chain(allow) {
+            for &segment in segments.of(&tables.segment_ids) {
+                read.extend(self.segment(usize::from(segment)));
+            }
+        }
+        for when in flag.rules.of(&tables.rules).iter().filter_map(|rule| rule.when) {
+            self.condition(when, &mut read);
+        }
+        for prerequisite in flag.prerequisites.of(&tables.prerequisites) {
+            read.extend(self.flag(prerequisite.flag as usize));
+        }
+        self.flags[id].insert(distinct(read)).clone()
+    }
+
+    fn segment(&mut self, id: usize) -> Vec<AttributeId> {
+        if let Some(known) = &self.segments[id] {
+            return known.clone();
+        }
+        let segment = &self.tables.segments[id];
+        let mut read = vec![segment.by];
+        if let Some(when) = segment.when {
+            self.condition(when, &mut read);
+        }
+        self.segments[id].insert(distinct(read)).clone()
+    }
+
+    fn condition(&mut self, at: u32, read: &mut Vec<AttributeId>) {
+        let end = match self.tables.conditions[at as usize] {
+            Condition::All { end } | Condition::Any { end } | Condition::Not { end } => end,
+            Condition::Segment(_) | Condition::Test(..) => at + 1,
+        };
+        for at in at..end {
+            match self.tables.conditions[at as usize] {
+                Condition::Segment(id) => read.extend(self.segment(usize::from(id))),
+                Condition::Test(attribute, _) => read.push(attribute),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn distinct(mut ids: Vec<AttributeId>) -> Vec<AttributeId> {
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
