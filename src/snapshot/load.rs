@@ -12,16 +12,16 @@ use std::fmt;
 /// The largest document that is read, in bytes.
 const MAX_BYTES: usize = 64 << 20;
 /// The largest version, and the largest whole number that JavaScript counts to: 2^53 − 1.
-const MAX_WHOLE: i64 = (1 << 53) - 1;
+pub(crate) const MAX_WHOLE: i64 = (1 << 53) - 1;
 /// The last instant of the year 9999.
-const MAX_MILLIS: i64 = 253_402_300_799_999;
+pub(crate) const MAX_MILLIS: i64 = 253_402_300_799_999;
 /// A percent or a position in thousandths of a percent: everything.
 pub(crate) const ALL: u32 = 100_000;
-const MAX_CONDITION_DEPTH: u32 = 64;
-const MAX_PREREQUISITE_DEPTH: u32 = 32;
-const MAX_VISITS: u32 = 65_536;
-const MAX_VARIANTS: usize = 4_096;
-const MAX_RULES: usize = 4_096;
+pub(crate) const MAX_CONDITION_DEPTH: u32 = 64;
+pub(crate) const MAX_PREREQUISITE_DEPTH: u32 = 32;
+pub(crate) const MAX_VISITS: u32 = 65_536;
+pub(crate) const MAX_VARIANTS: usize = 4_096;
+pub(crate) const MAX_RULES: usize = 4_096;
 #[cfg(feature = "regex")]
 pub(crate) const MAX_REGEX_BYTES: usize = 256 << 10;
 

@@ -2,6 +2,8 @@
 //!
 #![doc = include_str!("FORMAT.md")]
 
+#[cfg(feature = "definitions")]
+pub mod definitions;
 mod envelope;
 pub(crate) mod json;
 mod keys;

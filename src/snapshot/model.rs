@@ -58,6 +58,8 @@ pub(crate) struct Flag {
 
 /// The type that all variants of a flag have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "definitions", derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema))]
+#[cfg_attr(feature = "definitions", serde(rename_all = "camelCase"))]
 pub enum FlagType {
     /// `true` or `false`
     Boolean,
