@@ -6,6 +6,8 @@
 pub mod evaluate;
 mod number;
 pub mod snapshot;
+#[cfg(feature = "control")]
+pub mod store;
 mod timestamp;
 
 pub use evaluate::{
