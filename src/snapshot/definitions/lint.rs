@@ -568,8 +568,8 @@ impl<'d> Lint<'d> {
             let inner = when.map(|when| when.extent(&segments)).unwrap_or_default();
             let extent = Extent { depth: inner.depth + 1, visits: inner.visits.saturating_add(1) };
             // The innermost one that is too much is told, not all that name it.
-            let named = when.into_iter().flat_map(Condition::named_segments).filter_map(|name| segments.get(name));
-            if extent.is_too_much() && !named.into_iter().any(Extent::is_too_much) {
+            let mut named = when.into_iter().flat_map(Condition::named_segments).filter_map(|name| segments.get(name));
+            if extent.is_too_much() && !named.any(Extent::is_too_much) {
                 self.too_much(&top.key("segments").key(name).key("when"), extent);
             }
             segments.insert(name, extent);
@@ -589,19 +589,22 @@ impl<'d> Lint<'d> {
             let flag = &all.flags[key];
             let path = top.key("flags").key(key);
             let mut total = Extent { depth: 0, visits: 1 };
+            let mut told = false;
             for (index, rule) in flag.rules.iter().enumerate() {
                 let extent = rule.when.as_ref().map(|when| when.extent(&segments)).unwrap_or_default();
-                let named = rule.when.iter().flat_map(Condition::named_segments).filter_map(|name| segments.get(name));
-                if extent.is_too_much() && !named.into_iter().any(Extent::is_too_much) {
+                let mut named =
+                    rule.when.iter().flat_map(Condition::named_segments).filter_map(|name| segments.get(name));
+                if extent.is_too_much() && !named.any(Extent::is_too_much) {
                     self.too_much(&path.key("rules").index(index).key("when"), extent);
                 }
+                told |= extent.is_too_much();
                 total.visits = total.visits.saturating_add(extent.visits).saturating_add(1);
             }
             for segment in flag.listed_segments().filter_map(|name| segments.get(name)) {
                 total.visits = total.visits.saturating_add(segment.visits);
+                told |= segment.is_too_much();
             }
             let mut chain = 1;
-            let mut told = false;
             for (below, visits) in flag.prerequisites.iter().filter_map(|other| flags.get(other.flag.as_str())) {
                 chain = chain.max(below + 1);
                 told |= *visits > MAX_VISITS;
