@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::condition::{self, Extent, Operand, Takes};
-use super::problem::{Path, Problem, Severity, did_you_mean, list};
+use super::problem::{Path, Problem, Severity, did_you_mean, list, sort};
 use super::{
     Condition, Definitions, Flag, Key, Percent, Ramp, Schedule, Scheme, Serve, Share, TARGETING_KEY, Target, Test,
 };
@@ -33,7 +33,7 @@ pub fn lint(definitions: &Definitions) -> Vec<Problem> {
     let mut lint = Lint { definitions, problems: Vec::new(), attributes: BTreeSet::new() };
     lint.top();
     let mut problems = lint.problems;
-    problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+    sort(&mut problems);
     problems
 }
 
@@ -420,20 +420,25 @@ impl<'d> Lint<'d> {
     fn js31(&mut self, path: &Path, flag: &Flag) {
         let message = "`js31` has no salt: the same people go first in every flag that uses it";
         self.warning(&path.key("scheme"), message, Some("use `xxh3` unless the rollout began elsewhere".to_owned()));
-        let mut split = |at: Path, target: &Target| {
+        let rules = flag.rules.iter().enumerate();
+        let rules = rules.map(|(index, rule)| (path.key("rules").index(index).key("serve"), &rule.serve));
+        for (at, serve) in rules.chain(flag.default.iter().map(|default| (path.key("default"), default))) {
+            let (at, target) = match serve {
+                Serve::Target(target) => (at, target),
+                Serve::Ramp { ramp } => {
+                    let points = ramp.schedule.iter().flat_map(|schedule| schedule.points());
+                    let percents = points.map(|point| point.percent).chain(ramp.percent);
+                    let at = at.key("ramp");
+                    for percent in percents.filter(|percent| percent.thousandths() % 1000 != 0) {
+                        let next = percent.thousandths().div_ceil(1000);
+                        let message = format!("`js31` knows whole percents only: {percent} lets in as many as {next}");
+                        self.warning(&at, message, None);
+                    }
+                    (at.key("serve"), &ramp.serve)
+                }
+            };
             if matches!(target, Target::Split { .. }) {
                 self.error(&at, "`js31` is for ramps, it cannot split", Some("leave `scheme` out".to_owned()));
-            }
-        };
-        let serves = flag
-            .rules
-            .iter()
-            .enumerate()
-            .map(|(index, rule)| (path.key("rules").index(index).key("serve"), &rule.serve));
-        for (at, serve) in serves.chain(flag.default.iter().map(|default| (path.key("default"), default))) {
-            match serve {
-                Serve::Target(target) => split(at, target),
-                Serve::Ramp { ramp } => split(at.key("ramp").key("serve"), &ramp.serve),
             }
         }
     }

@@ -28,10 +28,7 @@
 //! assert!(payload.contains(r#""default":{"ramp":{"percent":12500,"serve":"on"}}"#));
 //! # Ok::<(), flagstone::TimestampError>(())
 //! ```
-//!
-//! YAML is 1.2's core schema: `on`, `off`, `yes` and `no` are strings; `true` and `false` are the booleans. JSON is
-//! read by the same reader. Duplicate names, several documents in one text, nesting beyond 120, and numbers that JSON
-//! does not know (`007`, `0x1F`) are refused.
+#![doc = include_str!("DEFINITIONS.md")]
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,7 +52,7 @@ mod timestamp;
 mod yaml;
 
 pub use compile::{Options, compile};
-pub use condition::{Condition, OPERATORS, Operator, Takes, Test};
+pub use condition::{Condition, Test};
 pub use diff::{Change, diff};
 pub use lint::{Stale, StaleReason, lint, stale};
 pub use percent::{Percent, Weight};
@@ -65,7 +62,7 @@ pub use state::{FlagState, Kill, PercentState, State};
 
 use crate::Timestamp;
 use crate::snapshot::FlagType;
-use problem::{Path, Position, Step, did_you_mean, list};
+use problem::{Path, Position, Step, did_you_mean, list, sort};
 use yaml::{Kind, Node};
 
 /// A text to read, and the name that problems call it by.
@@ -704,6 +701,7 @@ impl Definitions {
         if whole {
             reading.problems.extend(lint(&reading.definitions));
         }
+        sort(&mut reading.problems);
         Err(reading.problems)
     }
 

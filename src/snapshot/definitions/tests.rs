@@ -224,8 +224,8 @@ mod reading {
         complains(
             "flags:\n  a: {salt: a-1, enabeld: true}\n  b: {salt: b-1, prerequisites: [{flag: a, variant: on}]}\n  c: {salt: c-1, default: of}\nlayers:\n  l: 5\n",
             "f.yaml:2:18: error: unknown field `enabeld`, did you mean `enabled`?\n\
-             f.yaml:6:6: error: expected a map, found integer `5`\n\
-             f.yaml:4:27: error: unknown variant `of`, did you mean `off`?",
+             f.yaml:4:27: error: unknown variant `of`, did you mean `off`?\n\
+             f.yaml:6:6: error: expected a map, found integer `5`",
         );
     }
 
@@ -659,6 +659,21 @@ mod linting {
     }
 
     #[test]
+    fn js31_in_whole_percents() {
+        let scheme = "f.yaml:4:13: warning: `js31` has no salt: the same people go first in every flag that uses it, use `xxh3` unless the rollout began elsewhere";
+        complains(
+            &flag("scheme: js31\n    default: {ramp: {percent: 12.5, serve: on}}"),
+            &format!("{scheme}\nf.yaml:5:15: warning: `js31` knows whole percents only: 12.5 lets in as many as 13"),
+        );
+        complains(
+            &flag(
+                "scheme: js31\n    rules: [{serve: {ramp: {schedule: {before: 0, steps: [{at: 0, percent: 0.001}]}, serve: on}}}]",
+            ),
+            &format!("{scheme}\nf.yaml:5:22: warning: `js31` knows whole percents only: 0.001 lets in as many as 1"),
+        );
+    }
+
+    #[test]
     fn circles() {
         complains(
             "segments:\n  a: {when: {segment: b}}\n  b: {when: {not: {segment: c}}}\n  c: {when: {segment: b}}\n",
@@ -952,6 +967,27 @@ flags:
     }
 
     #[test]
+    fn the_engine_knows_every_operator() {
+        for operator in condition::OPERATORS {
+            use condition::Takes::*;
+            let operand = match operator.takes {
+                Scalar | Scalars | Text | Texts | Patterns => "x",
+                Number | Instant => "5",
+                Version | Range => "1.2.3",
+                Networks => "10.0.0.0/8",
+                Boolean => "true",
+            };
+            let when = format!("{{attribute: a, {}: {operand}}}", operator.name);
+            let text = format!("flags: {{f: {{salt: s, rules: [{{when: {when}, serve: on}}]}}}}");
+            let payload = compile(&read(&text), &State::default(), &options(Audience::Server)).unwrap();
+            assert!(payload.contains(&format!(r#""requires":["{}"]"#, operator.name)), "{payload}");
+            let snapshot = Snapshot::from_payload(payload).unwrap();
+            let found = snapshot.at(Timestamp::from_millis(0)).details("f", &Context::empty());
+            assert_eq!((found.error_code, found.variant), (None, Some("off")), "{}", operator.name);
+        }
+    }
+
+    #[test]
     fn what_stops_it() {
         let refused =
             |text: &str, options: &Options| shown(&compile(&read(text), &State::default(), options).unwrap_err());
@@ -1118,10 +1154,11 @@ flags:
         let of = json!({"flags": {
             "f": {"salt": "f-0", "killed": {}, "percent": {"default": 50}},
             "g": {"salt": "g-1"},
-        }});
+        }, "killedTags": {"paymnts": {}}});
         assert_eq!(
             shown(&state(of.clone()).lint(&read(FLAGS))),
-            "state.flags.f.salt: warning: the state of `f` does not apply, except that it is killed: it is of the salt `f-0`, the flag has `f-1`\n\
+            "state.killedTags.paymnts: warning: no flag has the tag `paymnts` that is killed, did you mean `payments`?\n\
+             state.flags.f.salt: warning: the state of `f` does not apply, except that it is killed: it is of the salt `f-0`, the flag has `f-1`\n\
              state.flags.g: warning: the state of `g` does not apply: there is no such flag, did you mean `f`?",
         );
         assert_eq!(flag(of)["default"], flag(json!({}))["default"]);
@@ -1274,6 +1311,17 @@ mod describing {
         accepts(&validator(), &serde_json::to_value(read(EVERYTHING)).unwrap());
         for field in ["description", "salt", "rules", "expires", "exclude"] {
             assert!(schema["$defs"]["Flag"]["properties"][field]["description"].is_string(), "{field}");
+        }
+    }
+
+    #[test]
+    fn the_example_is_in_order() {
+        let page = include_str!("DEFINITIONS.md");
+        let example = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+        accepts(&validator(), &value(example));
+        complains(example, "");
+        for audience in [Audience::Server, Audience::Client] {
+            compiled(example, audience);
         }
     }
 
