@@ -709,6 +709,31 @@ mod linting {
             problems,
             "f.yaml:8:9: error: with segments and prerequisites unrolled, 81916 conditions could be visited, at most 65536 are, put people into lists instead of conditions"
         );
+        let halves = doubled.split_once("  s07:").map(|(_, rest)| format!("  s07:{rest}")).unwrap();
+        complains(
+            &format!(
+                "segments:\n{halves}  s20: {{}}\nflags:\n  f: {{salt: f-1, deny: {{segments: [s07]}}, exclude: {{segments: [s07]}}}}\n"
+            ),
+            "f.yaml:17:3: error: with segments and prerequisites unrolled, 81913 conditions could be visited, at most 65536 are, put people into lists instead of conditions",
+        );
+        let any: String = (0..70_000).map(|_| "{attribute: a, exists: true}, ".to_owned()).collect();
+        complains(
+            &flag(&format!("rules: [{{when: {{any: [{any}]}}, serve: on}}]")),
+            "f.yaml:4:14: error: with segments and prerequisites unrolled, 70001 conditions could be visited, at most 65536 are, put people into lists instead of conditions",
+        );
+        // With `targetingKey`, one more than there may be.
+        let segments: String = (0..2)
+            .map(|part| {
+                let tests: String = (part * 40_000..65_535.min((part + 1) * 40_000))
+                    .map(|n| format!("{{attribute: a{n}, exists: true}}, "))
+                    .collect();
+                format!("  s{part}: {{when: {{any: [{tests}]}}}}\n")
+            })
+            .collect();
+        complains(
+            &format!("segments:\n{segments}flags: {{}}\n"),
+            "f.yaml:4:1: error: conditions use more than 65535 attributes",
+        );
         let flags: String = (0..34)
             .map(|n| format!("  f{n:02}: {{salt: s{n}, prerequisites: [{{flag: f{:02}, variant: on}}]}}\n", n + 1))
             .collect();
