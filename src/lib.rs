@@ -7,6 +7,8 @@ mod engine;
 pub mod evaluate;
 mod number;
 pub mod snapshot;
+#[cfg(feature = "control")]
+pub mod store;
 mod timestamp;
 #[cfg(feature = "wasm")]
 #[allow(unsafe_code)]

@@ -12,10 +12,9 @@ use super::{
 };
 use crate::Timestamp;
 use crate::snapshot::FlagType;
-use crate::snapshot::load::{MAX_CONDITION_DEPTH, MAX_PREREQUISITE_DEPTH, MAX_RULES, MAX_VARIANTS, MAX_VISITS};
-
-/// How many attributes a snapshot may use.
-const ATTRIBUTES: usize = 65_535;
+use crate::snapshot::limits::{MAX_PREREQUISITE_DEPTH, MAX_VISITS};
+use crate::snapshot::read::{MAX_NAMES, MAX_RULES, MAX_VARIANTS};
+use crate::snapshot::read_condition::MAX_CONDITION_DEPTH;
 
 /// Everything that is wrong with what definitions say, in the order in which it stands.
 ///
@@ -116,8 +115,8 @@ impl<'d> Lint<'d> {
         }
         self.layer_overlaps();
         self.extents();
-        if self.attributes.len() > ATTRIBUTES {
-            self.error(&top.key("flags"), format!("conditions use more than {ATTRIBUTES} attributes"), None);
+        if self.attributes.len() > MAX_NAMES as usize {
+            self.error(&top.key("flags"), format!("conditions use more than {MAX_NAMES} attributes"), None);
         }
     }
 

@@ -49,6 +49,7 @@ segments:
         - all:
             - {attribute: a.b\.c, startsWith: x}
             - {attribute: plan, equalsCi: PRO}
+            - {attribute: plan, endsWithCi: [b, B, a, Ä]}
             - {attribute: v, semverGreaterThan: v1.2}
             - {attribute: v, semverMatches: ">=1.2, <2"}
             - {attribute: ip, cidr: [10.0.0.0/8, "2001:db8::/32"]}
@@ -821,7 +822,8 @@ mod compiling {
             {"not": {"attribute": "country", "in": [true, 1.5, "DE", "VN"]}},
             {"all": [
                 {"attribute": "a.b\\.c", "startsWith": ["x"]},
-                {"attribute": "plan", "equalsCi": "PRO"},
+                {"attribute": "plan", "equalsCi": "pro"},
+                {"attribute": "plan", "endsWithCi": ["a", "b", "Ä"]},
                 {"attribute": "v", "semverGreaterThan": "1.2.0"},
                 {"attribute": "v", "semverMatches": ">=1.2, <2"},
                 {"attribute": "ip", "cidr": ["10.0.0.0/8", "2001:db8::/32"]},
@@ -837,6 +839,7 @@ mod compiling {
             "after",
             "before",
             "cidr",
+            "endsWithCi",
             "equals",
             "equalsCi",
             "exclude",

@@ -1,0 +1,567 @@
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode};
+use sha2::{Digest, Sha256};
+
+use super::entry::{Entry, NewEntry, Record, snapshot_name};
+use super::error::StoreError;
+use crate::snapshot::{Envelope, EnvelopeError, SigningKey, TrustedKeys, Typ};
+use crate::{Audience, Snapshot};
+
+const AUDIENCES: [Audience; 2] = [Audience::Server, Audience::Client];
+/// How often the lock is tried, and how long apart: ten seconds in all, for what takes milliseconds.
+const LOCK_ATTEMPTS: u32 = 1000;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// The log of one environment.
+///
+/// Everything read from it is verified against the trusted keys it was opened with.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use flagstone::snapshot::{SigningKey, TrustedKeys};
+/// use flagstone::store::{Log, NewEntry};
+/// use flagstone::{Audience, Timestamp};
+/// use serde_json::json;
+///
+/// let key = SigningKey::generate(None, ["production"])?;
+/// # let folder = std::env::temp_dir().join(format!("flagstone-doc-{}", std::process::id()));
+/// # let folder = folder.to_str().unwrap();
+/// let log = Log::create(folder, "production", TrustedKeys::from_iter([key.public()]))?;
+///
+/// let head = log.head().await?;
+/// let version = Log::version_after(head.as_ref());
+/// let snapshot = json!({
+///     "schema": 1, "environment": "production", "audience": "server", "version": version,
+///     "created": "2026-11-21T12:00:00Z", "flags": {},
+/// });
+/// let entry = NewEntry {
+///     definitions: json!({}),
+///     state: json!({}),
+///     author: "ana@example.com".to_owned(),
+///     reason: "a start".to_owned(),
+///     time: Timestamp::now(),
+///     snapshots: vec![snapshot.to_string()],
+/// };
+/// let record = log.append(head.as_ref(), entry, &[&key]).await?;
+/// assert_eq!(record.entry.version, 1);
+/// assert!(log.current(Audience::Server).await?.is_some());
+/// assert_eq!(log.verify().await?, 1);
+/// # std::fs::remove_dir_all(folder)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Log {
+    store: Arc<dyn ObjectStore>,
+    root: PathBuf,
+    environment: String,
+    keys: TrustedKeys,
+}
+
+/// A snapshot that `current` holds.
+struct Held {
+    version: u64,
+    sha256: String,
+}
+
+impl Log {
+    /// Opens the log of an environment in a local folder, given as a path or a `file://` URL.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Location`] if there is no such folder, for a URL of another kind, and for an environment whose name
+    /// is not of letters, digits, `-` and `_`.
+    pub fn open(location: &str, environment: &str, keys: TrustedKeys) -> Result<Log, StoreError> {
+        let refuse = |message: String| Err(StoreError::Location(message));
+        let named = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if environment.is_empty() || environment.len() > 64 || !environment.bytes().all(named) {
+            return refuse(format!(
+                "{environment:?} cannot name an environment; use 1 to 64 of the letters a to z, digits, `-` and `_`"
+            ));
+        }
+        let folder = folder(location)?;
+        match fs::canonicalize(folder) {
+            Ok(root) if root.is_dir() => {
+                let store = LocalFileSystem::new_with_prefix(&root)
+                    .map_err(|source| StoreError::Object { path: location.to_owned(), source })?
+                    .with_fsync(true);
+                Ok(Log { store: Arc::new(store), root, environment: environment.to_owned(), keys })
+            }
+            Ok(_) => refuse(format!("{location}: this is a file; a log is kept in a folder")),
+            Err(error) => refuse(format!("{location}: there is no log here: {error}")),
+        }
+    }
+
+    /// As [`Log::open`], but makes the folder if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::open`], and [`StoreError::Location`] if the folder cannot be made.
+    pub fn create(location: &str, environment: &str, keys: TrustedKeys) -> Result<Log, StoreError> {
+        fs::create_dir_all(folder(location)?)
+            .map_err(|error| StoreError::Location(format!("{location}: cannot make this folder: {error}")))?;
+        Log::open(location, environment, keys)
+    }
+
+    /// The environment whose log this is.
+    pub fn environment(&self) -> &str {
+        &self.environment
+    }
+
+    /// The version that follows an entry: 1 where there is none. A compiler of snapshots needs it before
+    /// [`Log::append`].
+    pub fn version_after(head: Option<&Record>) -> u64 {
+        head.map_or(0, |record| record.entry.version) + 1
+    }
+
+    /// The versions in the log, rising, by the names of the objects alone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Object`] where the store fails.
+    pub async fn versions(&self) -> Result<Vec<u64>, StoreError> {
+        let folder = Path::from(format!("{}/entries", self.environment));
+        let listed = self.store.list_with_delimiter(Some(&folder)).await.map_err(|e| self.failed(&folder, e))?;
+        // Whatever else lies there is no entry: a copy under another name, say.
+        let version = |path: &Path| {
+            let version = path.filename()?.strip_suffix(".json")?.parse().ok()?;
+            (*path == self.entry_path(version)).then_some(version)
+        };
+        let mut versions: Vec<u64> = listed.objects.iter().filter_map(|object| version(&object.location)).collect();
+        versions.sort_unstable();
+        Ok(versions)
+    }
+
+    /// The newest entry, which must be signed by a trusted key; none if the log is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Signature`] and [`StoreError::Corrupt`] where the entry is not what it must be, and
+    /// [`StoreError::Object`] where the store fails.
+    pub async fn head(&self) -> Result<Option<Record>, StoreError> {
+        self.history().await?.next().await
+    }
+
+    /// The entry of a version. If the key that signed it is not trusted any more, the entries after it are read as
+    /// well, since the newest of them must vouch for it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Missing`] for a version that is not there, and the errors of [`History::next`].
+    pub async fn read(&self, version: u64) -> Result<Record, StoreError> {
+        let (record, distrust) = self.load(version).await?;
+        if distrust.is_none() {
+            return Ok(record);
+        }
+        let mut history = self.history().await?;
+        while let Some(record) = history.next().await? {
+            if record.entry.version == version {
+                return Ok(record);
+            }
+        }
+        Err(StoreError::Missing { path: self.full(&self.entry_path(version)) })
+    }
+
+    /// The entries from the newest back to the first, each checked against the one after it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Object`] where the store fails.
+    pub async fn history(&self) -> Result<History<'_>, StoreError> {
+        Ok(History { log: self, versions: self.versions().await?, newer: None })
+    }
+
+    /// Checks all of the log: each entry, its place in the chain, the snapshots that it names, and that nothing newer was
+    /// served. Returns the number of entries.
+    ///
+    /// # Errors
+    ///
+    /// The first fault found, from the newest entry back: those of [`History::next`] and [`Log::snapshot`], and
+    /// [`StoreError::Behind`].
+    pub async fn verify(&self) -> Result<usize, StoreError> {
+        self.outdated().await?;
+        let mut count = 0;
+        let mut history = self.history().await?;
+        while let Some(record) = history.next().await? {
+            for audience in self.audiences(&record.entry) {
+                self.snapshot(&record, audience).await?;
+            }
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Appends an entry to the one that the caller saw as the newest (none to start a log), signs it and its snapshots
+    /// with each of the keys, and moves `current`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if `head` is not the newest entry, or ceases to be while this is going on;
+    /// [`StoreError::Refused`] for snapshots that are not of this environment and version or cannot be loaded, and for
+    /// keys that may not sign or are not trusted here; [`StoreError::Behind`] where clients have seen a newer version than
+    /// the log holds. [`StoreError::Committed`] says that the entry is in the log, but not served yet. In all
+    /// other cases nothing was committed, except that a store which fails in the middle of creating the entry
+    /// ([`StoreError::Object`]) may or may not have done so.
+    pub async fn append(
+        &self,
+        head: Option<&Record>,
+        new: NewEntry,
+        keys: &[&SigningKey],
+    ) -> Result<Record, StoreError> {
+        let version = Log::version_after(head);
+        if version >= 1 << 53 {
+            return Err(StoreError::Refused(format!("version {version} is too high; versions end below 2^53")));
+        }
+        let mut snapshots = BTreeMap::new();
+        let mut objects = Vec::new();
+        for payload in &new.snapshots {
+            let audience = self.check_snapshot(payload, version)?;
+            let sha256 = sha256(payload);
+            objects.push((self.snapshot_path(version, audience, &sha256), self.sign(payload, Typ::Snapshot, keys)?));
+            if snapshots.insert(snapshot_name(&self.environment, audience), sha256).is_some() {
+                return Err(StoreError::Refused(format!("there are two snapshots for the audience {audience}")));
+            }
+        }
+        if objects.is_empty() {
+            return Err(StoreError::Refused("an entry needs at least one snapshot".to_owned()));
+        }
+        let NewEntry { definitions, state, author, reason, time, snapshots: _ } = new;
+        let previous = head.map(|record| record.sha256.clone());
+        let entry = Entry { version, definitions, state, author, reason, time, previous, snapshots };
+        let payload = serde_json::to_string(&entry).map_err(|error| StoreError::Refused(error.to_string()))?;
+        let envelope = self.sign(&payload, Typ::Entry, keys)?;
+        let (_, kid) = self.authenticate(&self.entry_path(version), envelope.as_bytes(), Typ::Entry)?;
+        let kid = kid.map_err(|_| {
+            StoreError::Refused("none of the signing keys is trusted here; add it to the trusted keys first".to_owned())
+        })?;
+
+        let newest = self.outdated().await?.map(|(newest, _)| newest.sha256);
+        if newest.as_ref() != head.map(|record| &record.sha256) {
+            return Err(StoreError::Conflict { version });
+        }
+        for (path, envelope) in objects {
+            self.put(&path, envelope, PutMode::Overwrite).await?;
+        }
+        match self.put(&self.entry_path(version), envelope, PutMode::Create).await {
+            Err(StoreError::Object { source: ObjectError::AlreadyExists { .. }, .. }) => {
+                return Err(StoreError::Conflict { version });
+            }
+            outcome => outcome?,
+        }
+        self.move_current().await.map_err(|source| StoreError::Committed { version, source: Box::new(source) })?;
+        Ok(Record { sha256: sha256(&payload), entry, kid: Some(kid) })
+    }
+
+    /// The envelope of a snapshot that an entry names.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Refused`] where the entry names none for this audience, [`StoreError::Missing`] where the object is
+    /// gone, and [`StoreError::Signature`] or [`StoreError::Corrupt`] where it is not what the entry says.
+    pub async fn snapshot(&self, record: &Record, audience: Audience) -> Result<String, StoreError> {
+        let version = record.entry.version;
+        let Some(expected) = record.entry.snapshots.get(&snapshot_name(&self.environment, audience)) else {
+            return Err(StoreError::Refused(format!("entry {version} has no snapshot for the audience {audience}")));
+        };
+        let path = self.snapshot_path(version, audience, expected);
+        let bytes = self.get(&path).await?.ok_or_else(|| StoreError::Missing { path: self.full(&path) })?;
+        let (payload, kid) = self.authenticate(&path, &bytes, Typ::Snapshot)?;
+        // Like its entry, it may be by a key that was retired; but if the entry is not, why should it be?
+        if let (Err(source), Some(_)) = (kid, &record.kid) {
+            return Err(StoreError::Signature { path: self.full(&path), source });
+        }
+        if sha256(&payload) != *expected {
+            return Err(self.corrupt(&path, format!("this is not the snapshot that entry {version} names")));
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The envelope of the newest snapshot for an audience; none if the log is empty. Where a writer died before it moved
+    /// `current` to the newest entry, this does so.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::head`] and [`Log::snapshot`], [`StoreError::Behind`], and [`StoreError::Lock`] or
+    /// [`StoreError::Object`] where `current` must move and cannot.
+    pub async fn current(&self, audience: Audience) -> Result<Option<String>, StoreError> {
+        match self.move_current().await? {
+            Some(head) => self.snapshot(&head, audience).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Moves `current` to the newest entry, which it returns.
+    async fn move_current(&self) -> Result<Option<Record>, StoreError> {
+        match self.outdated().await? {
+            None => return Ok(None),
+            Some((head, audiences)) if audiences.is_empty() => return Ok(Some(head)),
+            Some(_) => {}
+        }
+        // A task of its own: if the caller gives up, the lock is still held until the last object is in place.
+        let log = self.clone();
+        let moved = tokio::spawn(async move {
+            let _lock = log.lock().await?;
+            let Some((head, audiences)) = log.outdated().await? else { return Ok(None) };
+            for audience in audiences {
+                let envelope = log.snapshot(&head, audience).await?;
+                log.put(&log.current_path(audience), envelope, PutMode::Overwrite).await?;
+            }
+            Ok(Some(head))
+        });
+        moved.await.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(StoreError::Lock { path: self.full(&self.lock_path()), source: io::Error::other(error) }),
+        })
+    }
+
+    /// The newest entry, and the audiences whose `current` does not hold its snapshot; none if the log is empty.
+    async fn outdated(&self) -> Result<Option<(Record, Vec<Audience>)>, StoreError> {
+        // `current` first: it follows the entries, so that what it holds must be among those read after it.
+        let mut held = Vec::new();
+        for audience in AUDIENCES {
+            held.push((audience, self.held(audience).await?));
+        }
+        let head = self.head().await?;
+        let newest = head.as_ref().map_or(0, |head| head.entry.version);
+        let mut outdated = Vec::new();
+        for (audience, held) in held {
+            let named =
+                head.as_ref().and_then(|head| head.entry.snapshots.get(&snapshot_name(&self.environment, audience)));
+            match held {
+                Some(held) if held.version > newest || (held.version == newest && named != Some(&held.sha256)) => {
+                    return Err(StoreError::Behind {
+                        path: self.full(&self.current_path(audience)),
+                        current: held.version,
+                        head: newest,
+                    });
+                }
+                Some(held) if held.version == newest => {}
+                _ if named.is_some() => outdated.push(audience),
+                _ => {}
+            }
+        }
+        Ok(head.map(|head| (head, outdated)))
+    }
+
+    /// The snapshot that `current` holds. What no trusted key signed holds nothing back.
+    async fn held(&self, audience: Audience) -> Result<Option<Held>, StoreError> {
+        let path = self.current_path(audience);
+        let Some(bytes) = self.get(&path).await? else { return Ok(None) };
+        let verified = Envelope::parse(&bytes).and_then(|e| e.verify(&self.keys, &self.environment, Typ::Snapshot));
+        let Ok(verified) = verified else { return Ok(None) };
+        let sha256 = sha256(&verified.payload);
+        Ok(Snapshot::from_payload(verified.payload).ok().map(|held| Held { version: held.version(), sha256 }))
+    }
+
+    /// Takes the lock, until the file is dropped.
+    async fn lock(&self) -> Result<File, StoreError> {
+        let path = self.root.join(self.lock_path().as_ref());
+        let failed = |source| StoreError::Lock { path: path.display().to_string(), source };
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        for _ in 0..LOCK_ATTEMPTS {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
+        }
+        let message = "another process has held it for ten seconds; find out which, and end it if it is stuck";
+        Err(failed(io::Error::new(io::ErrorKind::TimedOut, message)))
+    }
+
+    /// Reads an entry, and says why its signature does not count if it is by a key that is not trusted.
+    async fn load(&self, version: u64) -> Result<(Record, Option<EnvelopeError>), StoreError> {
+        let path = self.entry_path(version);
+        let bytes = self.get(&path).await?.ok_or_else(|| StoreError::Missing { path: self.full(&path) })?;
+        let (payload, kid) = self.authenticate(&path, &bytes, Typ::Entry)?;
+        let entry: Entry = serde_json::from_str(&payload)
+            .map_err(|error| self.corrupt(&path, format!("this is no entry of a log: {error}")))?;
+        if entry.version != version {
+            return Err(self.corrupt(&path, format!("this is entry {}, not {version}; it was moved", entry.version)));
+        }
+        if self.audiences(&entry).len() != entry.snapshots.len() {
+            return Err(self.corrupt(&path, format!("this entry is not of the environment {}", self.environment)));
+        }
+        let (kid, distrust) = match kid {
+            Ok(kid) => (Some(kid), None),
+            Err(error) => (None, Some(error)),
+        };
+        Ok((Record { sha256: sha256(&payload), entry, kid }, distrust))
+    }
+
+    /// The payload of an envelope, and the trusted key that signed it or why there is none.
+    fn authenticate(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        typ: Typ,
+    ) -> Result<(String, Result<String, EnvelopeError>), StoreError> {
+        let failed = |source| StoreError::Signature { path: self.full(path), source };
+        let envelope = Envelope::parse(bytes).map_err(failed)?;
+        match envelope.verify(&self.keys, &self.environment, typ) {
+            Ok(verified) => Ok((verified.payload, Ok(verified.kid))),
+            Err(error @ (EnvelopeError::Untrusted { .. } | EnvelopeError::OtherEnvironment { .. })) => {
+                Ok((envelope.unverified_payload().to_owned(), Err(error)))
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn sign(&self, payload: &str, typ: Typ, keys: &[&SigningKey]) -> Result<String, StoreError> {
+        Envelope::sign(payload, typ, &self.environment, keys).map_err(|error| StoreError::Refused(error.to_string()))
+    }
+
+    /// Makes sure that a snapshot belongs to this log's next entry, and that engines will load it.
+    fn check_snapshot(&self, payload: &str, version: u64) -> Result<Audience, StoreError> {
+        let snapshot = Snapshot::from_payload(payload)
+            .map_err(|error| StoreError::Refused(format!("a snapshot cannot be loaded: {error}")))?;
+        if snapshot.environment() != self.environment {
+            return Err(StoreError::Refused(format!(
+                "a snapshot of the environment {} was to be published to {}",
+                snapshot.environment(),
+                self.environment
+            )));
+        }
+        if snapshot.version() != version {
+            return Err(StoreError::Refused(format!(
+                "a snapshot of version {} was to be published as version {version}",
+                snapshot.version()
+            )));
+        }
+        Ok(snapshot.audience())
+    }
+
+    /// The audiences that an entry names snapshots of this environment for.
+    fn audiences(&self, entry: &Entry) -> Vec<Audience> {
+        AUDIENCES
+            .into_iter()
+            .filter(|audience| entry.snapshots.contains_key(&snapshot_name(&self.environment, *audience)))
+            .collect()
+    }
+
+    async fn get(&self, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+        let bytes = match self.store.get(path).await {
+            Ok(object) => object.bytes().await,
+            Err(error) => Err(error),
+        };
+        match bytes {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(ObjectError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed(path, error)),
+        }
+    }
+
+    async fn put(&self, path: &Path, text: String, mode: PutMode) -> Result<(), StoreError> {
+        let outcome = self.store.put_opts(path, text.into_bytes().into(), mode.into()).await;
+        outcome.map(drop).map_err(|error| self.failed(path, error))
+    }
+
+    fn entry_path(&self, version: u64) -> Path {
+        Path::from(format!("{}/entries/{version:020}.json", self.environment))
+    }
+
+    fn snapshot_path(&self, version: u64, audience: Audience, sha256: &str) -> Path {
+        Path::from(format!("{}/snapshots/{version:020}-{audience}-{sha256}.json", self.environment))
+    }
+
+    fn current_path(&self, audience: Audience) -> Path {
+        Path::from(format!("{}/current/{audience}.json", self.environment))
+    }
+
+    fn lock_path(&self) -> Path {
+        Path::from(format!("{}/lock", self.environment))
+    }
+
+    /// An object's whole path, for people.
+    fn full(&self, path: &Path) -> String {
+        self.root.join(path.as_ref()).display().to_string()
+    }
+
+    fn failed(&self, path: &Path, source: ObjectError) -> StoreError {
+        StoreError::Object { path: self.full(path), source }
+    }
+
+    fn corrupt(&self, path: &Path, problem: String) -> StoreError {
+        StoreError::Corrupt { path: self.full(path), problem }
+    }
+}
+
+/// Walks a log from the newest entry to the first; see [`Log::history`].
+#[derive(Debug)]
+pub struct History<'a> {
+    log: &'a Log,
+    versions: Vec<u64>,
+    /// The version of the entry handed out last, and its `previous`.
+    newer: Option<(u64, Option<String>)>,
+}
+
+impl History<'_> {
+    /// The next older entry, the newest at first; none after the first of the log.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Signature`] where the newest entry is not signed by a trusted key, or any entry was changed or is
+    /// signed by a trusted key in a way that is not accepted; [`StoreError::Corrupt`] where an entry is missing,
+    /// changed, out of order or no entry at all; [`StoreError::Object`] where the store fails.
+    pub async fn next(&mut self) -> Result<Option<Record>, StoreError> {
+        let log = self.log;
+        let broken = |version, problem: String| Err(log.corrupt(&log.entry_path(version), problem));
+        let Some(version) = self.versions.pop() else {
+            return match self.newer.take() {
+                Some((newer, Some(_))) => {
+                    broken(newer, "the entry before this one is missing; restore it from a backup".to_owned())
+                }
+                _ => Ok(None),
+            };
+        };
+        let (record, distrust) = log.load(version).await?;
+        match (&self.newer, distrust) {
+            (None, None) => {}
+            (None, Some(source)) => {
+                return Err(StoreError::Signature { path: log.full(&log.entry_path(version)), source });
+            }
+            (Some((_, Some(previous))), _) if *previous == record.sha256 => {}
+            (Some((newer, Some(_))), _) => {
+                return broken(
+                    version,
+                    format!(
+                        "entry {newer} does not follow this one: it was changed, or an entry between them is missing; \
+                         restore them from a backup"
+                    ),
+                );
+            }
+            (Some((newer, None)), _) => {
+                return broken(version, format!("entry {newer} says that it is the first, and yet there is this one"));
+            }
+        }
+        self.newer = Some((version, record.entry.previous.clone()));
+        Ok(Some(record))
+    }
+}
+
+fn sha256(payload: &str) -> String {
+    Sha256::digest(payload).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The folder that a location names.
+fn folder(location: &str) -> Result<&FilePath, StoreError> {
+    match location.split_once("://") {
+        None => Ok(FilePath::new(location)),
+        Some(("file", path)) if path.starts_with('/') && !path.contains('%') => Ok(FilePath::new(path)),
+        Some(("file", _)) => Err(StoreError::Location(format!(
+            "{location}: write a file URL as file:///FOLDER, or name the folder by its path alone"
+        ))),
+        Some((scheme, _)) => Err(StoreError::Location(format!(
+            "{location}: {scheme}:// is not built in; name a local folder by its path or a file:// URL"
+        ))),
+    }
+}
