@@ -7,9 +7,12 @@ pub mod definitions;
 mod envelope;
 pub(crate) mod json;
 mod keys;
+mod limits;
 pub(crate) mod load;
 pub(crate) mod model;
 pub(crate) mod names;
+mod read;
+mod read_condition;
 
 pub use envelope::{Candidate, Envelope, EnvelopeError, Typ, Verified};
 #[cfg(feature = "definitions")]

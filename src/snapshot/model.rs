@@ -15,6 +15,11 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
+    /// What was added to `table` since it had `start` records.
+    pub(crate) fn from<T>(start: usize, table: &[T]) -> Self {
+        Slice { start: start as u32, end: table.len() as u32 }
+    }
+
     pub(crate) fn of<T>(self, table: &[T]) -> &[T] {
         &table[self.start as usize..self.end as usize]
     }

@@ -13,7 +13,8 @@ use super::{
     TARGETING_KEY, Target, Test, lint,
 };
 use crate::Timestamp;
-use crate::snapshot::load::{ALL, MAX_WHOLE};
+use crate::snapshot::load::ALL;
+use crate::snapshot::read::MAX_WHOLE;
 use crate::snapshot::{Audience, FlagType, Snapshot};
 
 /// What a snapshot says about itself.
@@ -403,6 +404,7 @@ impl<'d> Compiler<'d> {
             let types: BTreeSet<_> = scalars.iter().map(Scalar::type_name).collect();
             return json!({"attribute": test.attribute, "inHashed": {"types": types, "hashed": hashes}});
         }
+        let folds = test.operator.name.ends_with("Ci");
         let texts = |texts: &[String], normal: fn(&str) -> String| -> Value {
             json!(texts.iter().map(|text| normal(text)).collect::<BTreeSet<_>>())
         };
@@ -413,6 +415,8 @@ impl<'d> Compiler<'d> {
             (Operand::Texts(networks), Takes::Networks) => {
                 texts(networks, |text| condition::network(text).unwrap_or_default())
             }
+            (Operand::Text(text), _) if folds => text.to_ascii_lowercase().into(),
+            (Operand::Texts(all), _) if folds => texts(all, str::to_ascii_lowercase),
             (Operand::Texts(all), _) => texts(all, str::to_owned),
             (Operand::Scalars(scalars), _) => {
                 let mut sorted: Vec<_> = scalars.iter().collect();

@@ -51,7 +51,7 @@ pub struct Test {
 
 /// An operator: its name in definitions and snapshots, and what it takes.
 #[derive(Debug)]
-pub struct Operator {
+pub(super) struct Operator {
     /// As in FORMAT.md: `equals`, `semverLessThan`.
     pub name: &'static str,
     /// What it compares with.
@@ -68,7 +68,7 @@ impl PartialEq for Operator {
 
 /// What an operator compares with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Takes {
+pub(super) enum Takes {
     /// A string, number or boolean.
     Scalar,
     /// Strings, numbers and booleans, one or a list.
@@ -98,7 +98,7 @@ const fn operator(name: &'static str, takes: Takes, meaning: &'static str) -> Op
 }
 
 /// Every operator.
-pub static OPERATORS: &[Operator] = &[
+pub(super) static OPERATORS: &[Operator] = &[
     operator("equals", Takes::Scalar, "The attribute is exactly this string, number or boolean."),
     operator("equalsCi", Takes::Text, "The attribute is this string, ASCII letters in either case."),
     operator("in", Takes::Scalars, "The attribute is one of these strings, numbers or booleans."),

@@ -6,16 +6,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::condition::{self, Extent, Operand, Takes};
-use super::problem::{Path, Problem, Severity, did_you_mean, list};
+use super::problem::{Path, Problem, Severity, did_you_mean, list, sort};
 use super::{
     Condition, Definitions, Flag, Key, Percent, Ramp, Schedule, Scheme, Serve, Share, TARGETING_KEY, Target, Test,
 };
 use crate::Timestamp;
 use crate::snapshot::FlagType;
-use crate::snapshot::load::{MAX_CONDITION_DEPTH, MAX_PREREQUISITE_DEPTH, MAX_RULES, MAX_VARIANTS, MAX_VISITS};
-
-/// How many attributes a snapshot may use.
-const ATTRIBUTES: usize = 65_535;
+use crate::snapshot::limits::{MAX_PREREQUISITE_DEPTH, MAX_VISITS};
+use crate::snapshot::read::{MAX_NAMES, MAX_RULES, MAX_VARIANTS};
+use crate::snapshot::read_condition::MAX_CONDITION_DEPTH;
 
 /// Everything that is wrong with what definitions say, in the order in which it stands.
 ///
@@ -33,7 +32,7 @@ pub fn lint(definitions: &Definitions) -> Vec<Problem> {
     let mut lint = Lint { definitions, problems: Vec::new(), attributes: BTreeSet::new() };
     lint.top();
     let mut problems = lint.problems;
-    problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+    sort(&mut problems);
     problems
 }
 
@@ -116,8 +115,8 @@ impl<'d> Lint<'d> {
         }
         self.layer_overlaps();
         self.extents();
-        if self.attributes.len() > ATTRIBUTES {
-            self.error(&top.key("flags"), format!("conditions use more than {ATTRIBUTES} attributes"), None);
+        if self.attributes.len() > MAX_NAMES as usize {
+            self.error(&top.key("flags"), format!("conditions use more than {MAX_NAMES} attributes"), None);
         }
     }
 
@@ -420,20 +419,25 @@ impl<'d> Lint<'d> {
     fn js31(&mut self, path: &Path, flag: &Flag) {
         let message = "`js31` has no salt: the same people go first in every flag that uses it";
         self.warning(&path.key("scheme"), message, Some("use `xxh3` unless the rollout began elsewhere".to_owned()));
-        let mut split = |at: Path, target: &Target| {
+        let rules = flag.rules.iter().enumerate();
+        let rules = rules.map(|(index, rule)| (path.key("rules").index(index).key("serve"), &rule.serve));
+        for (at, serve) in rules.chain(flag.default.iter().map(|default| (path.key("default"), default))) {
+            let (at, target) = match serve {
+                Serve::Target(target) => (at, target),
+                Serve::Ramp { ramp } => {
+                    let points = ramp.schedule.iter().flat_map(|schedule| schedule.points());
+                    let percents = points.map(|point| point.percent).chain(ramp.percent);
+                    let at = at.key("ramp");
+                    for percent in percents.filter(|percent| percent.thousandths() % 1000 != 0) {
+                        let next = percent.thousandths().div_ceil(1000);
+                        let message = format!("`js31` knows whole percents only: {percent} lets in as many as {next}");
+                        self.warning(&at, message, None);
+                    }
+                    (at.key("serve"), &ramp.serve)
+                }
+            };
             if matches!(target, Target::Split { .. }) {
                 self.error(&at, "`js31` is for ramps, it cannot split", Some("leave `scheme` out".to_owned()));
-            }
-        };
-        let serves = flag
-            .rules
-            .iter()
-            .enumerate()
-            .map(|(index, rule)| (path.key("rules").index(index).key("serve"), &rule.serve));
-        for (at, serve) in serves.chain(flag.default.iter().map(|default| (path.key("default"), default))) {
-            match serve {
-                Serve::Target(target) => split(at, target),
-                Serve::Ramp { ramp } => split(at.key("ramp").key("serve"), &ramp.serve),
             }
         }
     }
@@ -568,8 +572,8 @@ impl<'d> Lint<'d> {
             let inner = when.map(|when| when.extent(&segments)).unwrap_or_default();
             let extent = Extent { depth: inner.depth + 1, visits: inner.visits.saturating_add(1) };
             // The innermost one that is too much is told, not all that name it.
-            let named = when.into_iter().flat_map(Condition::named_segments).filter_map(|name| segments.get(name));
-            if extent.is_too_much() && !named.into_iter().any(Extent::is_too_much) {
+            let mut named = when.into_iter().flat_map(Condition::named_segments).filter_map(|name| segments.get(name));
+            if extent.is_too_much() && !named.any(Extent::is_too_much) {
                 self.too_much(&top.key("segments").key(name).key("when"), extent);
             }
             segments.insert(name, extent);
@@ -589,19 +593,22 @@ impl<'d> Lint<'d> {
             let flag = &all.flags[key];
             let path = top.key("flags").key(key);
             let mut total = Extent { depth: 0, visits: 1 };
+            let mut told = false;
             for (index, rule) in flag.rules.iter().enumerate() {
                 let extent = rule.when.as_ref().map(|when| when.extent(&segments)).unwrap_or_default();
-                let named = rule.when.iter().flat_map(Condition::named_segments).filter_map(|name| segments.get(name));
-                if extent.is_too_much() && !named.into_iter().any(Extent::is_too_much) {
+                let mut named =
+                    rule.when.iter().flat_map(Condition::named_segments).filter_map(|name| segments.get(name));
+                if extent.is_too_much() && !named.any(Extent::is_too_much) {
                     self.too_much(&path.key("rules").index(index).key("when"), extent);
                 }
+                told |= extent.is_too_much();
                 total.visits = total.visits.saturating_add(extent.visits).saturating_add(1);
             }
             for segment in flag.listed_segments().filter_map(|name| segments.get(name)) {
                 total.visits = total.visits.saturating_add(segment.visits);
+                told |= segment.is_too_much();
             }
             let mut chain = 1;
-            let mut told = false;
             for (below, visits) in flag.prerequisites.iter().filter_map(|other| flags.get(other.flag.as_str())) {
                 chain = chain.max(below + 1);
                 told |= *visits > MAX_VISITS;

@@ -28,10 +28,7 @@
 //! assert!(payload.contains(r#""default":{"ramp":{"percent":12500,"serve":"on"}}"#));
 //! # Ok::<(), flagstone::TimestampError>(())
 //! ```
-//!
-//! YAML is 1.2's core schema: `on`, `off`, `yes` and `no` are strings; `true` and `false` are the booleans. JSON is
-//! read by the same reader. Duplicate names, several documents in one text, nesting beyond 120, and numbers that JSON
-//! does not know (`007`, `0x1F`) are refused.
+#![doc = include_str!("DEFINITIONS.md")]
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,7 +52,7 @@ mod timestamp;
 mod yaml;
 
 pub use compile::{Options, compile};
-pub use condition::{Condition, OPERATORS, Operator, Takes, Test};
+pub use condition::{Condition, Test};
 pub use diff::{Change, diff};
 pub use lint::{Stale, StaleReason, lint, stale};
 pub use percent::{Percent, Weight};
@@ -65,7 +62,7 @@ pub use state::{FlagState, Kill, PercentState, State};
 
 use crate::Timestamp;
 use crate::snapshot::FlagType;
-use problem::{Path, Position, Step, did_you_mean, list};
+use problem::{Path, Position, Step, did_you_mean, list, sort};
 use yaml::{Kind, Node};
 
 /// A text to read, and the name that problems call it by.
@@ -130,10 +127,10 @@ pub struct Segment {
 /// A space of positions that flags share out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("required" = ["salt"]))]
 pub struct Layer {
     /// Decides who has which position. It must never change while a flag uses the layer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(required)]
     pub salt: Option<String>,
     /// The attribute that is bucketed; absent means `targetingKey`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,10 +140,10 @@ pub struct Layer {
 /// A share of the people to keep out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("required" = ["salt", "percent"]))]
 pub struct Holdout {
     /// Decides who is held out. It must never change while a flag names the holdout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(required)]
     pub salt: Option<String>,
     /// The attribute that is bucketed; absent means `targetingKey`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -158,6 +155,7 @@ pub struct Holdout {
 /// A flag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("required" = ["salt"]))]
 pub struct Flag {
     /// What it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,7 +188,6 @@ pub struct Flag {
     pub off: Option<String>,
     /// Decides who is in which cohort. A new salt moves everyone, so it must never change while the flag is in use.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(required)]
     pub salt: Option<String>,
     /// The attribute that is bucketed, and that lists of people name; absent means `targetingKey`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -704,6 +701,7 @@ impl Definitions {
         if whole {
             reading.problems.extend(lint(&reading.definitions));
         }
+        sort(&mut reading.problems);
         Err(reading.problems)
     }
 
@@ -778,10 +776,10 @@ impl Reading {
             let at = node.place(name.at);
             match name.text.as_str() {
                 "hashSalt" => match yaml::read(node, at) {
-                    Ok(_) if self.definitions.hash_salt.is_some() => {
+                    // Files that stand alone may each say it.
+                    Ok(salt) if self.definitions.hash_salt.as_ref().is_some_and(|first| *first != salt) => {
                         let first = self.definitions.locate(&path).map(|(file, at)| format!("{file}:{at}"));
-                        let message =
-                            format!("`hashSalt` is given a second time, the first is at {}", first.unwrap_or_default());
+                        let message = format!("`hashSalt` differs from the one at {}", first.unwrap_or_default());
                         self.problem(file, &path, yaml::Error::new(name.at, message));
                     }
                     Ok(salt) => self.definitions.hash_salt = Some(salt),

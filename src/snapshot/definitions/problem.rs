@@ -96,6 +96,11 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Puts problems into the order in which they stand.
+pub(super) fn sort(problems: &mut [Problem]) {
+    problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+}
+
 /// A place in a text; lines and columns (in characters) count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Position {

@@ -96,12 +96,20 @@ impl PercentState {
 
 impl State {
     /// What of this state does not fit the definitions: errors where it would say nothing sensible (a percent for what
-    /// is no ramp), warnings where it does not apply (a flag that is gone, or has another salt).
+    /// is no ramp), warnings where it does not apply (a flag or tag that is gone, a flag with another salt).
     pub fn lint(&self, definitions: &Definitions) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut report = |severity, path: &Path, message: String, suggestion: Option<String>| {
             problems.push(Problem::new(severity, path, message, suggestion));
         };
+        for tag in self.killed_tags.keys() {
+            let tags = definitions.flags.values().flat_map(|flag| &flag.tags).map(String::as_str);
+            if !tags.clone().any(|other| other == tag) {
+                let path = Path::default().key("state").key("killedTags").key(tag);
+                let suggestion = did_you_mean(tag, tags);
+                report(Severity::Warning, &path, format!("no flag has the tag `{tag}` that is killed"), suggestion);
+            }
+        }
         for (key, state) in &self.flags {
             let path = Path::default().key("state").key("flags").key(key);
             let Some(flag) = definitions.flags.get(key) else {
