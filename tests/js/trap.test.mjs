@@ -45,7 +45,7 @@ for (const [name, breakIt] of Object.entries(breaks)) {
     assert.equal(subject.boolean("targeted", false), true);
     assert.deepEqual(one.explain("ramped", user).details, expected.ramped);
     assert.equal(one.version, 3);
-    assert.deepEqual(other.details("flag", true).flagMetadata, { version: 8, step: "offPin" }, "so do others");
+    assert.deepEqual(other.details("flag", true).flagMetadata, { version: 8, step: "onPin" }, "so do others");
   });
 }
 
