@@ -174,13 +174,23 @@ pub fn contents(record: &Record) -> Result<(Definitions, State), Failure> {
 pub fn write_changes(out: &mut dyn Write, changes: &[Change]) -> Result<(), Failure> {
     for Change { path, before, after } in changes {
         match (before, after) {
-            (None, Some(after)) => writeln!(out, "  {GREEN}+ {path}{GREEN:#}: {after}")?,
-            (Some(before), None) => writeln!(out, "  {RED}- {path}{RED:#}: {before}")?,
+            (None, Some(after)) => writeln!(out, "  {GREEN}+ {path}{GREEN:#}: {}", brief(after))?,
+            (Some(before), None) => writeln!(out, "  {RED}- {path}{RED:#}: {}", brief(before))?,
             (before, after) => {
                 let (before, after) = (before.as_ref().unwrap_or(&Value::Null), after.as_ref().unwrap_or(&Value::Null));
-                writeln!(out, "  {YELLOW}~ {path}{YELLOW:#}: {before} → {after}")?;
+                writeln!(out, "  {YELLOW}~ {path}{YELLOW:#}: {} → {}", brief(before), brief(after))?;
             }
         }
     }
     Ok(())
+}
+
+/// As much of a value as fits on a line; `--json` has all of it.
+fn brief(value: &Value) -> String {
+    const WIDTH: usize = 100;
+    let text = value.to_string();
+    match text.char_indices().nth(WIDTH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }

@@ -73,8 +73,10 @@ impl Report<'_> {
         let of = if step.depth > 0 { format!("{DIM}{}:{DIM:#} ", step.flag) } else { String::new() };
         let (mark, style) = if step.decided { ("▶", BOLD) } else { ("·", DIM) };
         let name = self.name(step);
-        let brief = brief(step);
-        writeln!(out, "{indent}{style}{mark} {of}{name:<14}{style:#} {brief}")?;
+        match brief(step) {
+            "" => writeln!(out, "{indent}{style}{mark} {of}{name}{style:#}")?,
+            brief => writeln!(out, "{indent}{style}{mark} {of}{name:<14}{style:#} {brief}")?,
+        }
         for finding in &step.findings {
             if let Some(line) = line(finding, &self.asked.context) {
                 writeln!(out, "{indent}    {line}")?;
@@ -109,19 +111,13 @@ impl Report<'_> {
 }
 
 /// A step in a few words, where its findings do not say it all.
-fn brief(step: &ExplainedStep) -> String {
-    if let Some(Finding::Killed { by }) = step.findings.first() {
-        return match by.split_once(':') {
-            Some((_, tag)) => format!("killed by the tag `{tag}`"),
-            None if by == "all" => "everything is killed".to_owned(),
-            None => "the flag is killed".to_owned(),
-        };
-    }
+fn brief(step: &ExplainedStep) -> &'static str {
     let nothing = step.findings.is_empty();
-    let text = match (step.step, step.decided) {
+    match (step.step, step.decided) {
         (Step::OffPin | Step::OnPin, true) => "pinned",
         (Step::OffPin | Step::OnPin, false) => "not pinned",
-        (Step::Kill, _) => "not killed",
+        (Step::Kill, true) => "killed",
+        (Step::Kill, false) => "not killed",
         (Step::Disabled, true) => "the flag is disabled",
         (Step::Disabled, false) => "enabled",
         (Step::Unsupported, _) => "the flag requires what this version lacks",
@@ -139,14 +135,17 @@ fn brief(step: &ExplainedStep) -> String {
         (Step::Rule(_), false) => "does not serve",
         (_, false) if nothing => "none that applies",
         _ => "does not apply",
-    };
-    text.to_owned()
+    }
 }
 
 /// A finding in a line; `None` for one that another says already.
 fn line(finding: &Finding, context: &Context) -> Option<String> {
     Some(match finding {
-        Finding::Killed { .. } => return None,
+        Finding::Killed { by } => match by.split_once(':') {
+            Some((_, tag)) => format!("by the tag `{tag}`"),
+            None if by == "all" => "as is everything".to_owned(),
+            None => "the flag itself".to_owned(),
+        },
         Finding::Lacking { name } => format!("`{name}`"),
         Finding::Condition { json, truth } => {
             let condition: Value = serde_json::from_str(json).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use flagstone::snapshot::definitions::{Definitions, Problem, Severity, Source, json_schema, lint};
 use flagstone::snapshot::{SigningKey, TrustedKeys};
 
-use crate::answer::{BOLD, CYAN, Failure, RED, YELLOW, count, note};
+use crate::answer::{BOLD, CYAN, Failure, RED, YELLOW, count};
 
 /// Reads a file, or standard input where it is called `-`.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -177,11 +177,16 @@ impl Project {
     }
 }
 
+/// A file in a folder, without a `./` that says nothing.
+pub fn within(folder: &Path, name: impl AsRef<Path>) -> PathBuf {
+    if folder.as_os_str() == "." { name.as_ref().to_owned() } else { folder.join(name) }
+}
+
 fn definitions_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let failed = |error| Failure::io("read this folder", folder, error);
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
+        let path = within(folder, entry.map_err(failed)?.file_name());
         let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         let ends = |end: &str| name.ends_with(end);
         let definitions = ends(".yaml") || ends(".yml") || (ends(".json") && !ends(".schema.json"));
@@ -195,9 +200,6 @@ fn definitions_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 /// Who is asking, where nobody says: the system's name for them.
 pub fn author() -> Result<String, Failure> {
-    let name =
-        ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|n| !n.is_empty()));
-    let name = name.ok_or_else(|| Failure::Usage("nobody is named as the author; use --author NAME".to_owned()))?;
-    note(format!("the author is `{name}`; name another with --author"));
-    Ok(name)
+    let unknown = |error| Failure::Usage(format!("nobody is named as the author ({error}); use --author NAME"));
+    whoami::username().map_err(unknown)
 }

@@ -3,7 +3,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::answer::{Answer, BOLD, DIM, Failure, GREEN};
-use crate::files;
+use crate::files::{self, within};
 use crate::keygen::{generate, jwks};
 
 /// Start a project
@@ -36,15 +36,16 @@ impl Init {
         let folder = &self.folder;
         let definitions = match self.example {
             None => vec![("flags.yaml", small_example()?)],
-            Some(Example::FivePlans) => FIVE_PLANS.iter().map(|(name, text)| (*name, with_schema(text))).collect(),
+            Some(Example::FivePlans) => five_plans()?,
         };
         let schema = format!("{}\n", files::schema());
-        let private = folder.join("keys").join(format!("{ENVIRONMENT}.private.jwk"));
-        let public = folder.join("keys").join(format!("{ENVIRONMENT}.jwks"));
+        let keys = within(folder, "keys");
+        let private = keys.join(format!("{ENVIRONMENT}.private.jwk"));
+        let public = keys.join(format!("{ENVIRONMENT}.jwks"));
         let mut texts: Vec<(PathBuf, String)> =
-            definitions.into_iter().map(|(name, text)| (folder.join(name), text)).collect();
-        texts.push((folder.join(SCHEMA), schema));
-        texts.push((folder.join("keys").join(".gitignore"), "*.private.jwk\n".to_owned()));
+            definitions.into_iter().map(|(name, text)| (within(folder, name), text)).collect();
+        texts.push((within(folder, SCHEMA), schema));
+        texts.push((keys.join(".gitignore"), "*.private.jwk\n".to_owned()));
 
         let key = generate(None, &[ENVIRONMENT.to_owned()])?;
         texts.push((public.clone(), format!("{}\n", jwks(&key.public()))));
@@ -58,7 +59,6 @@ impl Init {
             )));
         }
 
-        let keys = folder.join("keys");
         fs::create_dir_all(&keys).map_err(|error| Failure::io("make this folder", &keys, error))?;
         files::create_private(&private, key.to_jwk().as_bytes())?;
         for (path, text) in &texts {
@@ -70,8 +70,8 @@ impl Init {
         }
         writeln!(out, "\nnext:")?;
         let (folder, private, public) = (shell(folder), shell(&private), shell(&public));
-        let store = shell(&self.folder.join("published"));
-        let current = shell(&self.folder.join("published/production/current/server.json"));
+        let store = shell(&within(&self.folder, "published"));
+        let current = shell(&within(&self.folder, "published/production/current/server.json"));
         let flag = if self.example.is_some() { "use_new_gateway" } else { "new_checkout" };
         for command in [
             format!("flagstone lint {folder}"),
@@ -116,6 +116,14 @@ fn with_schema(text: &str) -> String {
 
 fn small_example() -> Result<String, Failure> {
     Ok(with_schema(&SMALL_EXAMPLE.replace("SALT", &random()?)))
+}
+
+fn five_plans() -> Result<Vec<(&'static str, String)>, Failure> {
+    // A salt that everyone can read in this repository would hide nobody.
+    let salt = format!("hashSalt: {}", random()?);
+    let own = |line: &'static str| if line.starts_with("hashSalt: ") { salt.clone() } else { line.to_owned() };
+    let text = |text: &'static str| text.lines().map(|line| own(line) + "\n").collect::<String>();
+    Ok(FIVE_PLANS.into_iter().map(|(name, plan)| (name, with_schema(&text(plan)))).collect())
 }
 
 /// 64 random bits, so that no two projects have the same people go first.
@@ -171,4 +179,10 @@ flags:
             - {variant: pay, weight: 1}
 "#;
 
-const FIVE_PLANS: &[(&str, &str)] = &[];
+const FIVE_PLANS: [(&str, &str); 5] = [
+    ("000-gateway.yaml", include_str!("../../tests/rollouts/definitions/000-gateway.yaml")),
+    ("001-chat.yaml", include_str!("../../tests/rollouts/definitions/001-chat.yaml")),
+    ("002-calling.yaml", include_str!("../../tests/rollouts/definitions/002-calling.yaml")),
+    ("003-websocket.yaml", include_str!("../../tests/rollouts/definitions/003-websocket.yaml")),
+    ("004-services.yaml", include_str!("../../tests/rollouts/definitions/004-services.yaml")),
+];

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flagstone::snapshot::definitions::{OPERATORS, Takes};
-use flagstone::{Context, Timestamp};
+use flagstone::Context;
 use serde_json::{Map, Value};
 
 use crate::answer::Failure;
@@ -39,16 +38,12 @@ impl Population {
         match value {
             Value::Object(members) => {
                 if let Some(Value::String(path)) = members.get("attribute") {
-                    for operator in OPERATORS {
-                        if let Some(operand) = members.get(operator.name) {
-                            let values = self.attributes.entry(path.clone()).or_default();
-                            values.extend(near(operator.name, operator.takes, operand));
-                            values.sort_by_key(Value::to_string);
-                            values.dedup();
-                        }
+                    let values = self.attributes.entry(path.clone()).or_default();
+                    for (operator, operand) in members.iter().filter(|(name, _)| *name != "attribute") {
+                        values.extend(near(operator, operand));
                     }
-                    // One that cannot be drawn from is there all the same.
-                    self.attributes.entry(path.clone()).or_default();
+                    values.sort_by_key(Value::to_string);
+                    values.dedup();
                 }
                 for name in ["by", "bucketBy"] {
                     if let Some(Value::String(path)) = members.get(name) {
@@ -92,46 +87,40 @@ impl Population {
 const TARGETING_KEY: &str = "targetingKey";
 
 /// Values for which a test holds, or just does not.
-fn near(operator: &str, takes: Takes, operand: &Value) -> Vec<Value> {
+fn near(operator: &str, operand: &Value) -> Vec<Value> {
     let operands = match operand {
         Value::Array(operands) => operands.as_slice(),
         operand => std::slice::from_ref(operand),
     };
     let texts = || operands.iter().filter_map(Value::as_str);
-    match (operator, takes) {
-        ("includesAny" | "includesAll", _) => {
+    let around = |step: i64| {
+        let numbers = operands.iter().filter_map(Value::as_f64);
+        numbers.flat_map(move |number| [number - step as f64, number, number + step as f64]).map(Value::from).collect()
+    };
+    match operator {
+        "equals" | "equalsCi" | "in" | "inCi" => operands.to_vec(),
+        "contains" | "containsCi" => texts().map(|text| format!("1{text}1").into()).collect(),
+        "startsWith" | "startsWithCi" => texts().map(|text| format!("{text}-1").into()).collect(),
+        "endsWith" | "endsWithCi" => texts().map(|text| format!("1{text}").into()).collect(),
+        "lessThan" | "lessThanOrEqual" | "greaterThan" | "greaterThanOrEqual" => around(1),
+        "before" | "after" => around(DAY),
+        "includesAny" | "includesAll" => {
             let one = operands.iter().map(|operand| Value::Array(vec![operand.clone()]));
             one.chain([Value::Array(operands.to_vec()), Value::Array(Vec::new())]).collect()
         }
-        ("startsWith" | "startsWithCi", _) => texts().map(|text| format!("{text}-1").into()).collect(),
-        ("endsWith" | "endsWithCi", _) => texts().map(|text| format!("1{text}").into()).collect(),
-        ("contains" | "containsCi", _) => texts().map(|text| format!("1{text}1").into()).collect(),
-        (_, Takes::Scalar | Takes::Scalars | Takes::Text | Takes::Texts) => operands.to_vec(),
-        (_, Takes::Number) => {
-            let numbers = operands.iter().filter_map(Value::as_f64);
-            numbers.flat_map(|number| [number - 1.0, number, number + 1.0]).map(Value::from).collect()
+        "cidr" => {
+            let networks = texts().map(|text| text.split('/').next().unwrap_or(text).into());
+            networks.chain([Value::from("192.0.2.1")]).collect()
         }
-        (_, Takes::Instant) => {
-            let instant = |operand: &Value| match operand {
-                Value::String(text) => text.parse::<Timestamp>().ok().map(Timestamp::as_millis),
-                operand => operand.as_i64(),
-            };
-            let instants = operands.iter().filter_map(instant);
-            instants.flat_map(|millis| [millis - DAY, millis, millis + DAY]).map(Value::from).collect()
-        }
-        (_, Takes::Version | Takes::Range) => {
+        semver if semver.starts_with("semver") => {
             let versions = texts().flat_map(|text| text.split(','));
             let versions =
                 versions.map(|text| text.trim_start_matches(|c: char| !c.is_ascii_digit()).trim().to_owned());
             let named = versions.filter(|version| !version.is_empty()).map(Value::from);
             named.chain([Value::from("0.0.1"), Value::from("9999.0.0")]).collect()
         }
-        (_, Takes::Networks) => texts()
-            .map(|text| text.split('/').next().unwrap_or(text).into())
-            .chain([Value::from("192.0.2.1")])
-            .collect(),
-        // What an expression matches is hard to say; that something is there is enough for `exists`.
-        (_, Takes::Patterns | Takes::Boolean) => vec![Value::from("something")],
+        // `exists` asks no more, what an expression matches is hard to say, and hashes cannot be read.
+        _ => vec![Value::from("something")],
     }
 }
 

@@ -291,7 +291,10 @@ impl FlagReport {
     fn write(&self, out: &mut dyn Write, users: u64) -> Result<(), Failure> {
         const WIDTH: usize = 40;
         let share = |part: u64| part as f64 / users as f64;
-        let percent = |part: u64| format!("{:.2} %", share(part) * 100.0);
+        let percent = |part: u64| match share(part) * 100.0 {
+            few if part > 0 && few < 0.01 => "< 0.01 %".to_owned(),
+            percent => format!("{percent:.2} %"),
+        };
         writeln!(out, "\n{BOLD}{}{BOLD:#}", self.flag)?;
         let rows = |shares: &[Share]| {
             let row = |share: &Share| vec![share.name.clone(), percent(share.users), thousands(share.users)];
