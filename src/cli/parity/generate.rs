@@ -1,10 +1,10 @@
 //! The snapshot that every runtime evaluates: small in flags, and everything that a flag can say is in it.
 //!
 //! It is written as definitions and compiled, like any other. What only the wire can say (a name in `requires` that no engine
-//! knows, one flag killed with everything, −0) is patched into the payload afterwards.
+//! knows, one flag killed with everything, −0, numbers past 2^53) is patched into the payload afterwards.
 
 use super::random::Random;
-use flagstone::snapshot::definitions::{Definitions, FlagState, Kill, Options, Source, State, compile};
+use flagstone::snapshot::definitions::{Definitions, FlagState, Kill, Options, Problem, Source, State, compile};
 use flagstone::{Audience, FlagType, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -39,7 +39,7 @@ pub(super) struct Question {
 pub(super) fn snapshots(seed: u64) -> Vec<Generated> {
     let written = Flags::write(Random::stream(seed, 0));
     let source = Source::new("generated.json", written.document().to_string());
-    let definitions = Definitions::read(&[source]).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let definitions = Definitions::read(&[source]).unwrap_or_else(|problems| refused(&problems));
     let audiences = [Audience::Server, Audience::Client];
     audiences
         .map(|audience| {
@@ -50,13 +50,19 @@ pub(super) fn snapshots(seed: u64) -> Vec<Generated> {
                 created: created(),
                 expires: Some(expires()),
             };
-            let payload = compile(&definitions, &state(), &options).unwrap_or_else(|problems| panic!("{problems:#?}"));
+            let payload = compile(&definitions, &state(), &options).unwrap_or_else(|problems| refused(&problems));
             let mut payload: Value = serde_json::from_str(&payload).expect("a payload is JSON");
             patch(&mut payload);
             let flags = payload["flags"].as_object().expect("a payload has flags");
             Generated { audience, questions: questions(flags), payload: payload.to_string() }
         })
         .into()
+}
+
+/// What is generated is in order, or this command is not.
+fn refused(problems: &[Problem]) -> ! {
+    let errors: Vec<_> = problems.iter().filter(|problem| problem.is_error()).map(Problem::to_string).collect();
+    panic!("the generated definitions are refused: {}", errors.join("\n"))
 }
 
 pub(super) fn created() -> Timestamp {
@@ -112,6 +118,8 @@ fn patch(payload: &mut Value) {
     }
     flags["lacking-killed"]["killed"] = "flag".into();
     flags["numbers"]["variants"]["minus-zero"] = json!(-0.0);
+    flags["numbers"]["variants"]["past-safe"] = json!(9_007_199_254_740_993_i64);
+    flags["json"]["variants"]["numbers"][6] = json!(123_456_789_012_345_678_u64);
     flags["json"]["variants"]["minus-zeros"] = json!({"zero": -0.0, "list": [-0.0, 0]});
     let requires = payload["requires"].as_array_mut().expect("a payload has requires");
     requires.push("teleport".into());
@@ -258,10 +266,9 @@ impl Flags {
             6..=7 if depth > 0 => json!({"not": self.condition(depth - 1)}),
             8 => json!({"segment": self.random.pick(&SEGMENTS)}),
             _ => {
-                let tests = operator_tests();
-                let (operator, tests) = self.random.pick(&tests);
-                let (attribute, operand) = self.random.pick(tests);
-                json!({"attribute": attribute, *operator: operand})
+                let (operator, tests) = self.random.pick(&operator_tests());
+                let (attribute, operand) = self.random.pick(&tests);
+                json!({"attribute": attribute, operator: operand})
             }
         }
     }
@@ -483,7 +490,7 @@ impl Flags {
     fn variants(&mut self) {
         let numbers = json!({
             "zero": 0, "minus-zero": 0, "one": 1, "minus-one": -1, "tenth": 0.1, "sum": 0.300_000_000_000_000_04, "large": 1e21, "huge": 1.797_693_134_862_315_7e308,
-            "least": 5e-324, "small": 1e-7, "safe": 9_007_199_254_740_991_i64, "past-safe": 9_007_199_254_740_992_i64, "half": -17.5, "digits": 123_456_789.123_456_79,
+            "least": 5e-324, "small": 1e-7, "safe": 9_007_199_254_740_991_i64, "past-safe": 2, "half": -17.5, "digits": 123_456_789.123_456_79,
         });
         let strings = json!({
             "empty": "", "plain": "plain", "escapes": "\"\\/\u{8}\u{c}\n\r\t\u{0}\u{1f}\u{7f}", "accents": "ngày nga\u{300}y", "astral": "😀 \u{10ffff}",
@@ -493,7 +500,7 @@ impl Flags {
             "null": null, "true": true, "number": 1e21, "string": "text \u{2028}", "empty-list": [], "empty-object": {}, "minus-zeros": {"zero": 0},
             "order": {"b": 1, "a": 2, "10": 3, "9": 4, "": 5, "é": 6, "😀": 7, "\u{ffff}": 8, "__proto__": {"polluted": true}, "constructor": 9},
             "deep": [[[[[[[[{"a": [{"b": [1, 2.5, "x", null, false]}]}]]]]]]]],
-            "numbers": [0, -1, 0.1, 5e-324, 1.797_693_134_862_315_7e308, 1e21, 9_007_199_254_740_993_i64],
+            "numbers": [0, -1, 0.1, 5e-324, 1.797_693_134_862_315_7e308, 1e21, 9_007_199_254_740_991_i64],
         });
         self.add("booleans", json!({"variants": {"on": true, "yes": true, "off": false}, "default": {"split": [
             {"variant": "on", "weight": 1}, {"variant": "yes", "weight": 1}, {"variant": "off", "weight": 1},
@@ -558,7 +565,7 @@ fn operator_tests() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
             "equals",
             vec![
                 ("country", json!("DE")), ("age", json!(18)), ("age", json!(0)), ("staff", json!(true)), ("plan", json!("é")), ("country", json!("")),
-                ("targetingKey", json!("user-7")), ("age", json!(9_007_199_254_740_992_i64)), ("age", json!(0.3)), ("account.plan", json!("👩‍💻")),
+                ("targetingKey", json!("user-7")), ("age", json!(9_007_199_254_740_991_i64)), ("age", json!(0.3)), ("account.plan", json!("👩‍💻")),
                 ("targetingKey", json!(42)), ("age", json!(1e23)),
             ],
         ),
@@ -586,7 +593,7 @@ fn operator_tests() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
             ],
         ),
         ("lessThan", vec![("age", json!(18)), ("age", json!(0)), ("age", json!(5e-324)), ("age", json!(1e308)), ("account.id", json!(500))]),
-        ("lessThanOrEqual", vec![("age", json!(18)), ("age", json!(0)), ("age", json!(9_007_199_254_740_992_i64)), ("age", json!(-0.0))]),
+        ("lessThanOrEqual", vec![("age", json!(18)), ("age", json!(0)), ("age", json!(9_007_199_254_740_991_i64)), ("age", json!(-0.0))]),
         ("greaterThan", vec![("age", json!(18)), ("age", json!(17.999_999_999_999_996)), ("age", json!(0)), ("age", json!(1e22))]),
         ("greaterThanOrEqual", vec![("age", json!(18)), ("age", json!(0.1)), ("age", json!(2_147_483_648_u32)), ("account.id", json!(500))]),
         ("before", vec![("signedUp", near(0)), ("signedUp", near(1)), ("signedUp", json!("1970-01-01T00:00:00Z")), ("age", near(0)), ("bio", near(0))]),

@@ -134,6 +134,15 @@ impl Side {
     }
 }
 
+#[cfg(test)]
+impl Side {
+    /// What was found on the way to a result.
+    pub(super) fn explain(&self, question: &Question, context: &Context, now: Timestamp) -> Vec<flagstone::Finding> {
+        let explanation = self.snapshot.at(now).explain(&question.flag, context);
+        explanation.into_iter().flat_map(|explanation| explanation.steps).flat_map(|step| step.findings).collect()
+    }
+}
+
 /// Value, variant, reason, rule and error code as `harness.mjs` writes them, too.
 fn text(evaluation: &Evaluation<'_>, default: &Value) -> String {
     let value = match evaluation.value {

@@ -30,8 +30,8 @@ impl Random {
     }
 
     /// One of `items`, of which there is at least one.
-    pub(super) fn pick<'i, T>(&mut self, items: &'i [T]) -> &'i T {
-        &items[self.below(items.len() as u64) as usize]
+    pub(super) fn pick<T: Clone>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len() as u64) as usize].clone()
     }
 }
 

@@ -162,7 +162,7 @@ const ATTRIBUTES: &[(&str, Usual)] = &[
     ("plan", |random, _| text(random.pick(PLANS))),
     ("email", |random, _| text(random.pick(EMAILS))),
     ("bio", |random, _| bio(random)),
-    ("age", |random, _| Sample::Number((*random.pick(NUMBERS)).to_owned())),
+    ("age", |random, _| Sample::Number(random.pick(NUMBERS).to_owned())),
     ("staff", |random, _| Sample::Boolean(random.percent(40))),
     ("appVersion", |random, _| text(random.pick(VERSIONS))),
     ("signedUp", signed_up),
@@ -195,7 +195,7 @@ fn key(random: &mut Random, user: u64) -> Sample {
             Sample::Text(format!("{:08x}-{:04x}-4{:03x}-a{:03x}-{:08x}0000", hex(), hex() >> 16, hex() >> 20, hex() >> 20, hex()))
         }
         73..=78 => number(user),
-        79..=86 => Sample::Number((*random.pick(NUMBERS)).to_owned()),
+        79..=86 => Sample::Number(random.pick(NUMBERS).to_owned()),
         87..=93 => text(random.pick(STRANGE_TEXTS)),
         94..=95 => long(random),
         _ => odd(random, 1),
@@ -241,7 +241,7 @@ const ILL_FORMED: &[&str] =
 /// Texts longer than any buffer that starts small.
 fn long(random: &mut Random) -> Sample {
     let unit = random.pick(&["a", "user-", "é", "😀", "ngày "]);
-    let length = *random.pick(&[129, 200, 240, 241, 1_000, 4_097]);
+    let length = random.pick(&[129, 200, 240, 241, 1_000, 4_097]);
     Sample::Text(unit.chars().cycle().take(length).collect())
 }
 
@@ -259,21 +259,21 @@ fn signed_up(random: &mut Random, _: u64) -> Sample {
     match random.below(100) {
         0..=44 => text(random.pick(DATES)),
         45..=69 => Sample::Date(Some(NEAR + random.below(3) as i64 - 1)),
-        70..=74 => Sample::Date(Some(*random.pick(&[0, -1, 8_640_000_000_000_000, -8_640_000_000_000_000]))),
+        70..=74 => Sample::Date(Some(random.pick(&[0, -1, 8_640_000_000_000_000, -8_640_000_000_000_000]))),
         75..=77 => Sample::Date(None),
         78..=89 => Sample::Number((NEAR + random.below(3) as i64 - 1).to_string()),
-        _ => Sample::Number((*random.pick(&["1736496000000.5", "1736495999999.999", "-0.5", "1e300", "-1e300", "0"])).to_owned()),
+        _ => Sample::Number(random.pick(&["1736496000000.5", "1736495999999.999", "-0.5", "1e300", "-1e300", "0"]).to_owned()),
     }
 }
 
 fn groups(random: &mut Random) -> Sample {
     let element = |random: &mut Random| match random.below(10) {
         0..=4 => text(random.pick(&["beta", "staff", "BETA", "", "😀", "qa"])),
-        5..=6 => Sample::Number((*random.pick(&["1", "1.0", "-0", "0", "2.5", "1e400", "9007199254740993"])).to_owned()),
+        5..=6 => Sample::Number(random.pick(&["1", "1.0", "-0", "0", "2.5", "1e400", "9007199254740993"]).to_owned()),
         7 => Sample::Boolean(random.percent(50)),
         _ => odd(random, 1),
     };
-    let length = *random.pick(&[0, 1, 1, 2, 3, 5, 40]);
+    let length = random.pick(&[0, 1, 1, 2, 3, 5, 40]);
     Sample::List((0..length).map(|_| element(random)).collect())
 }
 
@@ -297,7 +297,7 @@ fn odd(random: &mut Random, depth: u32) -> Sample {
     match random.below(if depth == 0 { 12 } else { 15 }) {
         0 => Sample::Null,
         1 => Sample::Boolean(random.percent(50)),
-        2 | 3 => Sample::Number((*random.pick(NUMBERS)).to_owned()),
+        2 | 3 => Sample::Number(random.pick(NUMBERS).to_owned()),
         4 | 5 => text(random.pick(STRANGE_TEXTS)),
         6 | 7 => Sample::IllFormed(random.pick(ILL_FORMED)),
         8 => Sample::Date(Some(1_736_496_000_000)),
