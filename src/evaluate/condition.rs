@@ -124,10 +124,10 @@ impl Snapshot {
                 Truth::from(self.has_string(operands.strings, text))
             }
             Attribute::Number(number) if !operands.numbers.is_empty() => {
-                // −0 equals 0, though it sorts before it.
+                // Adding zero makes −0, which sorts before 0, equal to it; the operands are so already.
                 let number = number + 0.0;
                 let numbers = operands.numbers.of(&self.tables.numbers);
-                Truth::from(numbers.binary_search_by(|operand| (operand + 0.0).total_cmp(&number)).is_ok())
+                Truth::from(numbers.binary_search_by(|operand| operand.total_cmp(&number)).is_ok())
             }
             Attribute::Boolean(true) if operands.booleans.yes || operands.booleans.no => {
                 Truth::from(operands.booleans.yes)

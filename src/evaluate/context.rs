@@ -116,7 +116,7 @@ impl Context {
     }
 }
 
-fn read_object(reader: &mut Reader<'_>) -> Result<Object, JsonError> {
+fn read_object(reader: &mut Reader<'_>) -> Result<Object, Box<JsonError>> {
     let mut members = Vec::new();
     let mut rest = reader.object()?;
     while let Some(name) = reader.next_member(&mut rest)? {
@@ -130,7 +130,7 @@ fn read_object(reader: &mut Reader<'_>) -> Result<Object, JsonError> {
     Ok(Object { members })
 }
 
-fn read_value(reader: &mut Reader<'_>) -> Result<Value, JsonError> {
+fn read_value(reader: &mut Reader<'_>) -> Result<Value, Box<JsonError>> {
     Ok(match reader.peek()? {
         Kind::Null => {
             reader.null()?;
@@ -156,7 +156,7 @@ fn read_value(reader: &mut Reader<'_>) -> Result<Value, JsonError> {
 
 /// A text that is no context: what is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContextError(JsonError);
+pub struct ContextError(Box<JsonError>);
 
 impl fmt::Display for ContextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,15 +1,12 @@
-use std::borrow::Cow;
 use std::fmt;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 
-use super::json::{JsonError, Kind, Reader, Result as JsonResult};
+use super::json::{Kind, ReadMember, Reader, Result as JsonResult};
 use super::keys::TrustedKeys;
 
 /// The most signatures an envelope may carry: rotation needs two, and each one costs a reader time.
 const MAX_SIGNATURES: usize = 16;
-/// The most members an object of an envelope or a key set may have.
-const MAX_MEMBERS: usize = 64;
 
 /// What a signed payload is, written into the protected header as `typ`, so that one kind is never taken for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -138,7 +135,10 @@ impl Envelope {
                 "payload" => payload = Some(reader.string()?.into_owned()),
                 "signatures" => {
                     signatures_seen = true;
-                    elements(reader, MAX_SIGNATURES, &mut |reader| {
+                    reader.elements(&mut |reader| {
+                        if signatures.len() == MAX_SIGNATURES {
+                            return reader.error(format!("more than {MAX_SIGNATURES} signatures"));
+                        }
                         signatures.push(Signature::read(reader)?);
                         Ok(())
                     })?;
@@ -294,7 +294,7 @@ impl Signature {
         let mut protected = Header::default();
         let mut unprotected = Header::default();
         let mut bytes = None;
-        members(reader, &mut |reader, name| {
+        reader.members(&mut |reader, name| {
             match name {
                 "protected" => {
                     let decoded = base64url(reader)?;
@@ -304,7 +304,7 @@ impl Signature {
                         Err(error) => return reader.error(format!("the decoded header: {error}")),
                     }
                 }
-                "header" => members(reader, &mut |reader, name| unprotected.read(reader, name))?,
+                "header" => reader.members(&mut |reader, name| unprotected.read(reader, name))?,
                 "signature" => bytes = Some(base64url(reader)?),
                 _ => skip(reader)?,
             }
@@ -400,56 +400,15 @@ fn looks_compact(bytes: &[u8]) -> bool {
 }
 
 /// Reads a document that is one object, member by member.
-pub(super) fn document<'a>(
-    bytes: &'a [u8],
-    each: &mut dyn FnMut(&mut Reader<'a>, &str) -> JsonResult<()>,
-) -> JsonResult<()> {
+pub(super) fn document<'a>(bytes: &'a [u8], each: ReadMember<'_, 'a>) -> JsonResult<()> {
     let mut reader = Reader::from_bytes(bytes)?;
-    members(&mut reader, each)?;
+    reader.members(each)?;
     reader.end()
-}
-
-/// Hands over the members of an object, of which none may occur twice.
-pub(super) fn members<'a>(
-    reader: &mut Reader<'a>,
-    each: &mut dyn FnMut(&mut Reader<'a>, &str) -> JsonResult<()>,
-) -> JsonResult<()> {
-    let mut names: Vec<Cow<'a, str>> = Vec::new();
-    let mut rest = reader.object()?;
-    while let Some(name) = reader.next_member(&mut rest)? {
-        if names.contains(&name) {
-            return reader.error("this member occurs twice").map_err(|error: JsonError| error.within(&name));
-        }
-        if names.len() == MAX_MEMBERS {
-            return reader.error(format!("more than {MAX_MEMBERS} members"));
-        }
-        each(reader, &name).map_err(|error| error.within(&name))?;
-        names.push(name);
-    }
-    Ok(())
-}
-
-/// Hands over the elements of an array.
-pub(super) fn elements<'a>(
-    reader: &mut Reader<'a>,
-    most: usize,
-    each: &mut dyn FnMut(&mut Reader<'a>) -> JsonResult<()>,
-) -> JsonResult<()> {
-    let mut rest = reader.array()?;
-    let mut count = 0;
-    while reader.next_element(&mut rest)? {
-        if count == most {
-            return reader.error(format!("more than {most} elements"));
-        }
-        each(reader).map_err(|error| error.within(&count.to_string()))?;
-        count += 1;
-    }
-    Ok(())
 }
 
 pub(super) fn strings(reader: &mut Reader) -> JsonResult<Vec<String>> {
     let mut strings = Vec::new();
-    elements(reader, MAX_MEMBERS, &mut |reader| {
+    reader.elements(&mut |reader| {
         strings.push(reader.string()?.into_owned());
         Ok(())
     })?;
@@ -459,8 +418,8 @@ pub(super) fn strings(reader: &mut Reader) -> JsonResult<Vec<String>> {
 /// Passes over a value; unlike [`Reader::skip`] it refuses members that occur twice.
 pub(super) fn skip(reader: &mut Reader) -> JsonResult<()> {
     match reader.peek()? {
-        Kind::Object => members(reader, &mut |reader, _| skip(reader)),
-        Kind::Array => elements(reader, usize::MAX, &mut |reader| skip(reader)),
+        Kind::Object => reader.members(&mut |reader, _| skip(reader)),
+        Kind::Array => reader.elements(&mut |reader| skip(reader)),
         _ => reader.skip().map(drop),
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct JsonError {
 
 impl JsonError {
     /// Names the member or element that the fault lies in.
-    pub(crate) fn within(mut self, name: &str) -> Self {
+    pub(crate) fn within(mut self: Box<Self>, name: &str) -> Box<Self> {
         self.path.insert(0, name.to_owned());
         self
     }
@@ -40,7 +40,11 @@ impl fmt::Display for JsonError {
     }
 }
 
-pub(crate) type Result<T> = std::result::Result<T, JsonError>;
+/// Boxed, for every step of reading hands it on and nearly none has one.
+pub(crate) type Result<T> = std::result::Result<T, Box<JsonError>>;
+
+/// The most members that an object with known members may have.
+const MAX_MEMBERS: usize = 64;
 
 /// The kind of the value that comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +78,13 @@ pub(crate) struct Mark {
     depth: u32,
 }
 
+/// What reads a member's value, given its name.
+pub(crate) type ReadMember<'r, 'a> = &'r mut dyn FnMut(&mut Reader<'a>, &str) -> Result<()>;
+
+fn fault(offset: usize, message: &str) -> Box<JsonError> {
+    Box::new(JsonError { path: Vec::new(), offset, message: message.to_owned(), unsupported: None })
+}
+
 pub(crate) struct Reader<'a> {
     text: &'a str,
     offset: usize,
@@ -89,17 +100,12 @@ impl<'a> Reader<'a> {
     pub(crate) fn from_bytes(bytes: &'a [u8]) -> Result<Self> {
         match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Reader::new(text)),
-            Err(error) => Err(JsonError {
-                path: Vec::new(),
-                offset: error.valid_up_to(),
-                message: "not UTF-8".to_owned(),
-                unsupported: None,
-            }),
+            Err(error) => Err(fault(error.valid_up_to(), "not UTF-8")),
         }
     }
 
-    pub(crate) fn error<T>(&self, message: impl Into<String>) -> Result<T> {
-        Err(JsonError { path: Vec::new(), offset: self.offset, message: message.into(), unsupported: None })
+    pub(crate) fn error<T>(&self, message: impl AsRef<str>) -> Result<T> {
+        Err(fault(self.offset, message.as_ref()))
     }
 
     /// Where the next value starts, past white space.
@@ -113,10 +119,19 @@ impl<'a> Reader<'a> {
         Mark { offset: self.offset(), depth: self.depth }
     }
 
+    /// The text from a place to here, where the reader has just read a value.
+    pub(crate) fn since(&self, mark: Mark) -> &'a str {
+        self.text.get(mark.offset..self.offset).unwrap_or_default()
+    }
+
     /// Goes to a place remembered earlier.
     pub(crate) fn back_to(&mut self, mark: Mark) {
         self.offset = mark.offset;
         self.depth = mark.depth;
+    }
+
+    fn rest(&self) -> &'a str {
+        self.text.get(self.offset..).unwrap_or_default()
     }
 
     fn byte(&self) -> Option<u8> {
@@ -140,9 +155,9 @@ impl<'a> Reader<'a> {
     }
 
     fn unexpected<T>(&self, wanted: &str) -> Result<T> {
-        match self.text[self.offset..].chars().next() {
-            None => self.error(format!("expected {wanted}, but the document ends here")),
-            Some(found) => self.error(format!("expected {wanted}, found `{}`", found.escape_default())),
+        match self.rest().chars().next() {
+            None => self.error(["expected ", wanted, ", but the document ends here"].concat()),
+            Some(found) => self.error(["expected ", wanted, ", found `", found.encode_utf8(&mut [0; 4]), "`"].concat()),
         }
     }
 
@@ -175,7 +190,7 @@ impl<'a> Reader<'a> {
     fn enter(&mut self) -> Result<Rest> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return self.error(format!("nested deeper than {MAX_DEPTH}"));
+            return self.error("nested deeper than 128");
         }
         Ok(Rest { first: true })
     }
@@ -207,6 +222,44 @@ impl<'a> Reader<'a> {
         }
         rest.first = false;
         Ok(true)
+    }
+
+    /// Hands over the members of an object, of which none may occur twice; `read` consumes each value.
+    pub(crate) fn members(&mut self, read: ReadMember<'_, 'a>) -> Result<()> {
+        let mut names: Vec<Cow<'a, str>> = Vec::new();
+        let mut rest = self.object()?;
+        while let Some(name) = self.next_member(&mut rest)? {
+            if names.contains(&name) {
+                return self.error("the member stands here twice").map_err(|error: Box<JsonError>| error.within(&name));
+            }
+            if names.len() == MAX_MEMBERS {
+                return self.error("more than 64 members");
+            }
+            read(self, &name).map_err(|error| error.within(&name))?;
+            names.push(name);
+        }
+        Ok(())
+    }
+
+    /// Hands over the entries of an object that is a map; whether a name occurs twice, `read` has to see.
+    pub(crate) fn entries(&mut self, read: &mut dyn FnMut(&mut Self, Cow<'a, str>) -> Result<()>) -> Result<()> {
+        let mut rest = self.object()?;
+        while let Some(name) = self.next_member(&mut rest)? {
+            let place = name.clone();
+            read(self, name).map_err(|error| error.within(&place))?;
+        }
+        Ok(())
+    }
+
+    /// Hands over the elements of an array.
+    pub(crate) fn elements(&mut self, read: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        let mut rest = self.array()?;
+        let mut index = 0u32;
+        while self.next_element(&mut rest)? {
+            read(self).map_err(|error| error.within(&index.to_string()))?;
+            index += 1;
+        }
+        Ok(())
     }
 
     /// A string that must be well formed.
@@ -353,7 +406,8 @@ impl<'a> Reader<'a> {
             Ok(number) if (min..=max).contains(&number) => Ok(number),
             _ => {
                 self.offset = start;
-                self.error(format!("expected a whole number from {min} to {max}, found {text}"))
+                let (min, max) = (min.to_string(), max.to_string());
+                self.error(["expected a whole number from ", &min, " to ", &max, ", found ", text].concat())
             }
         }
     }
@@ -361,7 +415,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn boolean(&mut self) -> Result<bool> {
         self.white_space();
         for (word, value) in [("true", true), ("false", false)] {
-            if self.text[self.offset..].starts_with(word) {
+            if self.rest().starts_with(word) {
                 self.offset += word.len();
                 return Ok(value);
             }
@@ -371,7 +425,7 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn null(&mut self) -> Result<()> {
         self.white_space();
-        if self.text[self.offset..].starts_with("null") {
+        if self.rest().starts_with("null") {
             self.offset += 4;
             return Ok(());
         }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::EnvelopeError;
-use super::envelope::{base64url, document, elements, members, skip, strings};
+use super::envelope::{base64url, document, skip, strings};
 use super::json::{Reader, Result as JsonResult};
 
 /// The most keys a set may hold.
@@ -130,7 +130,10 @@ impl TrustedKeys {
                 return skip(reader);
             }
             found = true;
-            elements(reader, MAX_KEYS, &mut |reader| {
+            reader.elements(&mut |reader| {
+                if keys.keys.len() == MAX_KEYS {
+                    return reader.error(format!("more than {MAX_KEYS} keys"));
+                }
                 let jwk = Jwk::read(reader)?;
                 if jwk.d.is_some() || jwk.symmetric {
                     return reader.error(
@@ -226,7 +229,7 @@ type Secret = zeroize::Zeroizing<Vec<u8>>;
 impl Jwk {
     fn read(reader: &mut Reader) -> JsonResult<Jwk> {
         let mut jwk = Jwk::default();
-        members(reader, &mut |reader, name| {
+        reader.members(&mut |reader, name| {
             match name {
                 "kty" => jwk.kty = Some(reader.string()?.into_owned()),
                 "crv" => jwk.crv = Some(reader.string()?.into_owned()),

@@ -2,12 +2,17 @@
 //!
 #![doc = include_str!("FORMAT.md")]
 
+#[cfg(feature = "definitions")]
+pub mod definitions;
 mod envelope;
 pub(crate) mod json;
 mod keys;
+mod limits;
 pub(crate) mod load;
 pub(crate) mod model;
 pub(crate) mod names;
+mod read;
+mod read_condition;
 
 pub use envelope::{Candidate, Envelope, EnvelopeError, Typ, Verified};
 #[cfg(feature = "definitions")]

@@ -15,6 +15,11 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
+    /// What was added to `table` since it had `start` records.
+    pub(crate) fn from<T>(start: usize, table: &[T]) -> Self {
+        Slice { start: start as u32, end: table.len() as u32 }
+    }
+
     pub(crate) fn of<T>(self, table: &[T]) -> &[T] {
         &table[self.start as usize..self.end as usize]
     }
@@ -58,6 +63,8 @@ pub(crate) struct Flag {
 
 /// The type that all variants of a flag have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "definitions", derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema))]
+#[cfg_attr(feature = "definitions", serde(rename_all = "camelCase"))]
 pub enum FlagType {
     /// `true` or `false`
     Boolean,

@@ -3,6 +3,31 @@
 use super::model::Span;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// What spans refer to: a document, followed by the strings that stand in it with escapes.
+#[derive(Clone, Copy)]
+pub(crate) struct Texts<'t> {
+    pub document: &'t str,
+    pub unescaped: &'t str,
+}
+
+impl<'t> Texts<'t> {
+    /// Both in one.
+    #[inline]
+    pub(crate) fn whole(text: &'t str) -> Self {
+        Texts { document: text, unescaped: "" }
+    }
+
+    #[inline]
+    pub(crate) fn get(self, span: Span) -> &'t str {
+        let (start, length) = (span.start as usize, span.length as usize);
+        let (text, start) = match start.checked_sub(self.document.len()) {
+            None => (self.document, start),
+            Some(start) => (self.unescaped, start),
+        };
+        text.get(start..start + length).unwrap_or_default()
+    }
+}
+
 const EMPTY: u32 = u32::MAX;
 
 /// An open-addressing index over strings that stand elsewhere. It exists beside `HashMap` because it stores four bytes a
@@ -18,30 +43,30 @@ impl Names {
         self.spans.len() as u32
     }
 
-    /// The number of `name`, where `text` says what a span reads.
+    /// The number of `name`.
     #[inline]
-    pub(crate) fn find<'t>(&self, name: &str, text: impl Fn(Span) -> &'t str) -> Option<u32> {
+    pub(crate) fn find(&self, name: &str, texts: Texts<'_>) -> Option<u32> {
         if self.slots.is_empty() {
             return None;
         }
-        match self.slots[self.slot(name, text)] {
+        match self.slots[self.slot(name, texts)] {
             EMPTY => None,
             number => Some(number),
         }
     }
 
-    /// Adds `name`, which must not be there yet, and returns its number.
-    pub(crate) fn add<'t>(&mut self, name: &str, span: Span, text: impl Fn(Span) -> &'t str) -> u32 {
+    /// Adds a name, which must not be there yet, and returns its number.
+    pub(crate) fn add(&mut self, span: Span, texts: Texts<'_>) -> u32 {
         // At most half full, so that a probe is short.
         if (self.spans.len() + 1) * 2 > self.slots.len() {
             self.slots = vec![EMPTY; (self.slots.len() * 2).max(8)];
             for number in 0..self.spans.len() {
-                let slot = self.slot(text(self.spans[number]), &text);
+                let slot = self.slot(texts.get(self.spans[number]), texts);
                 self.slots[slot] = number as u32;
             }
         }
         let number = self.len();
-        let slot = self.slot(name, text);
+        let slot = self.slot(texts.get(span), texts);
         self.slots[slot] = number;
         self.spans.push(span);
         number
@@ -49,10 +74,10 @@ impl Names {
 
     /// Where `name` stands, or the empty slot where it would.
     #[inline]
-    fn slot<'t>(&self, name: &str, text: impl Fn(Span) -> &'t str) -> usize {
+    fn slot(&self, name: &str, texts: Texts<'_>) -> usize {
         let mask = self.slots.len() - 1;
         let mut slot = xxh3_64(name.as_bytes()) as usize & mask;
-        while self.slots[slot] != EMPTY && text(self.spans[self.slots[slot] as usize]) != name {
+        while self.slots[slot] != EMPTY && texts.get(self.spans[self.slots[slot] as usize]) != name {
             slot = (slot + 1) & mask;
         }
         slot

@@ -1,0 +1,169 @@
+//! Makes sure that no evaluation can go in a circle, too deep, or on for too long.
+
+use super::json::{Reader, Result};
+use super::model::*;
+use super::read::{Loader, refuse};
+use super::read_condition::MAX_CONDITION_DEPTH;
+
+pub(super) const MAX_PREREQUISITE_DEPTH: u32 = 32;
+/// The most conditions that one evaluation may visit, segments and prerequisites unrolled.
+pub(super) const MAX_VISITS: u32 = 65_536;
+
+/// How far an evaluation can go from a place.
+#[derive(Clone, Copy)]
+struct Reach {
+    depth: u32,
+    visits: u32,
+    /// The name that a segment on the way needs and this engine lacks.
+    lacking: Option<Span>,
+}
+
+#[derive(Clone, Copy)]
+enum Bounds {
+    Unknown,
+    /// Being worked out: to come here again is a circle.
+    Open,
+    Known(Reach),
+}
+
+impl Loader<'_> {
+    pub(super) fn bound(&mut self, reader: &Reader<'_>) -> Result<()> {
+        let mut segments = vec![Bounds::Unknown; self.tables.segments.len()];
+        for id in 0..segments.len() {
+            self.bound_segment(reader, id, 0, &mut segments)?;
+        }
+        let mut flags = vec![Bounds::Unknown; self.tables.flags.len()];
+        for id in 0..flags.len() {
+            let reach = self.bound_flag(reader, id, 0, &segments, &mut flags)?;
+            let flag = &mut self.tables.flags[id];
+            flag.unsupported = flag.unsupported.or(reach.lacking);
+        }
+        Ok(())
+    }
+
+    fn bound_segment(&self, reader: &Reader<'_>, id: usize, above: u32, known: &mut [Bounds]) -> Result<Reach> {
+        let segment = &self.tables.segments[id];
+        let name = || self.text(segment.name);
+        match known[id] {
+            Bounds::Known(reach) => return Ok(reach),
+            Bounds::Open => return refuse(reader, &["the segment `", name(), "` contains itself"]),
+            Bounds::Unknown if above > MAX_CONDITION_DEPTH => {
+                return reader.error("segments are nested deeper than 64");
+            }
+            Bounds::Unknown => known[id] = Bounds::Open,
+        }
+        let mut reach = Reach { depth: 1, visits: 1, lacking: segment.unsupported };
+        if let Some(when) = segment.when {
+            let inner =
+                self.bound_condition(when, &mut |segment| self.bound_segment(reader, segment, above + 1, known))?;
+            reach = Reach { depth: 1 + inner.depth, visits: inner.visits.saturating_add(1), lacking: inner.lacking };
+        }
+        if reach.depth > MAX_CONDITION_DEPTH || reach.visits > MAX_VISITS {
+            return refuse(
+                reader,
+                &["evaluating the segment `", name(), "` would take more than 65,536 conditions, or go deeper than 64"],
+            );
+        }
+        known[id] = Bounds::Known(reach);
+        Ok(reach)
+    }
+
+    fn bound_condition(&self, at: u32, segment: &mut dyn FnMut(usize) -> Result<Reach>) -> Result<Reach> {
+        let mut reach = Reach { depth: 0, visits: 0, lacking: None };
+        let conditions = &self.tables.conditions;
+        // The open nodes around the one at hand: where each ends.
+        let mut around: Vec<u32> = Vec::new();
+        let mut at = at;
+        loop {
+            around.retain(|&end| end > at);
+            let depth = around.len() as u32 + 1;
+            let mut here = Reach { depth, visits: 1, lacking: None };
+            match conditions[at as usize] {
+                Condition::All { end } | Condition::Any { end } | Condition::Not { end } => around.push(end),
+                Condition::Segment(id) => {
+                    let inner = segment(usize::from(id))?;
+                    let visits = inner.visits.saturating_add(1);
+                    here = Reach { depth: depth + inner.depth, visits, lacking: inner.lacking };
+                }
+                Condition::Test(..) => {}
+            }
+            reach = Reach {
+                depth: reach.depth.max(here.depth),
+                visits: reach.visits.saturating_add(here.visits),
+                lacking: reach.lacking.or(here.lacking),
+            };
+            at += 1;
+            if around.iter().all(|&end| end <= at) {
+                return Ok(reach);
+            }
+        }
+    }
+
+    fn bound_flag(
+        &self,
+        reader: &Reader<'_>,
+        id: usize,
+        above: u32,
+        segments: &[Bounds],
+        known: &mut [Bounds],
+    ) -> Result<Reach> {
+        let flag = &self.tables.flags[id];
+        let key = || self.text(flag.key);
+        match known[id] {
+            Bounds::Known(reach) => return Ok(reach),
+            Bounds::Open => return refuse(reader, &["the flag `", key(), "` is its own prerequisite"]),
+            Bounds::Unknown if above > MAX_PREREQUISITE_DEPTH => {
+                return reader.error("a chain of prerequisites is longer than 32");
+            }
+            Bounds::Unknown => known[id] = Bounds::Open,
+        }
+        let of_segment = |id: usize| match segments[id] {
+            Bounds::Known(reach) => reach,
+            _ => Reach { depth: 0, visits: 0, lacking: None },
+        };
+        let mut visits = 1u32;
+        let mut lacking = None;
+        let lists = [flag.deny.segments, flag.exclude.segments];
+        let allows = flag.allow.of(&self.tables.allows).iter().map(|allow| allow.people.segments);
+        for segments in lists.into_iter().chain(allows) {
+            for &segment in segments.of(&self.tables.segment_ids) {
+                let reach = of_segment(usize::from(segment));
+                visits = visits.saturating_add(reach.visits);
+                lacking = lacking.or(reach.lacking);
+            }
+        }
+        for rule in flag.rules.of(&self.tables.rules) {
+            visits = visits.saturating_add(1);
+            if let Some(when) = rule.when {
+                let reach = self.bound_condition(when, &mut |id| Ok(of_segment(id)))?;
+                if reach.depth > MAX_CONDITION_DEPTH {
+                    return refuse(
+                        reader,
+                        &["the conditions of the flag `", key(), "` go deeper than 64, segments unrolled"],
+                    );
+                }
+                visits = visits.saturating_add(reach.visits);
+                lacking = lacking.or(reach.lacking);
+            }
+        }
+        let mut depth = 1;
+        for prerequisite in flag.prerequisites.of(&self.tables.prerequisites) {
+            let reach = self.bound_flag(reader, prerequisite.flag as usize, above + 1, segments, known)?;
+            visits = visits.saturating_add(reach.visits);
+            depth = depth.max(reach.depth + 1);
+        }
+        if depth > MAX_PREREQUISITE_DEPTH || visits > MAX_VISITS {
+            return refuse(
+                reader,
+                &[
+                    "evaluating the flag `",
+                    key(),
+                    "` would take more than 65,536 conditions, or a chain of more than 32 flags",
+                ],
+            );
+        }
+        let reach = Reach { depth, visits, lacking };
+        known[id] = Bounds::Known(reach);
+        Ok(reach)
+    }
+}
