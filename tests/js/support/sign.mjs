@@ -19,7 +19,13 @@ export function envelope(payload, { kid, privateKey }, typ = "flagstone-snapshot
 }
 
 /** A snapshot's payload for clients in production, with everything that is given. */
-export function snapshot({ version = 1, flags, created = "2026-11-21T12:00:00Z", expires = "2100-01-01T00:00:00Z", ...rest }) {
+export function snapshot({
+  version = 1,
+  flags,
+  created = "2026-11-21T12:00:00Z",
+  expires = "2100-01-01T00:00:00Z",
+  ...rest
+}) {
   return { schema: 1, environment: "production", audience: "client", version, created, expires, ...rest, flags };
 }
 
@@ -58,7 +64,13 @@ export const flags = {
     off: "red",
     salt: "color-1",
     requires: ["xxh3"],
-    default: { split: [["red", 20000], ["blue", 60000], ["green", 100000]] },
+    default: {
+      split: [
+        ["red", 20000],
+        ["blue", 60000],
+        ["green", 100000],
+      ],
+    },
   },
   limit: { type: "number", variants: { low: 0.1, high: 1e3 }, off: "low", salt: "limit-1", default: "high" },
   layout: {
