@@ -43,8 +43,8 @@ export const flags = {
     requires: ["equals", "in", "includesAny", "after", "exists"],
     rules: [
       { id: "staff", when: { attribute: "staff", equals: true }, serve: "on" },
-      { id: "plan", when: { attribute: "account.plan", in: ["pro", "ngày", "😀"] }, serve: "on" },
-      { id: "age", when: { attribute: "age", in: [41, -1.5] }, serve: "on" },
+      { id: "plan", when: { attribute: "account.plan", in: ["ngày", "pro", "😀"] }, serve: "on" },
+      { id: "age", when: { attribute: "age", in: [-1.5, 41] }, serve: "on" },
       { id: "group", when: { attribute: "groups", includesAny: ["beta", 7, true] }, serve: "on" },
       { id: "new", when: { attribute: "signedUp", after: 1700000000000 }, serve: "on" },
       { id: "inherited", when: { attribute: "constructor", exists: true }, serve: "on" },
