@@ -567,7 +567,7 @@ fn eval_says_what_is_wrong_with_its_input() {
     snapshot(b"{\"payload\": \"{}\"}");
     snapshot("[".repeat(1_000_000).as_bytes());
     let whole = place.read("server.json");
-    snapshot(whole[..whole.len() / 2].as_bytes());
+    snapshot(&whole.as_bytes()[..whole.len() / 2]);
     place.eval("no.json", &["--flag", "f", "--context", "{}"]).bad(3, &["no.json: cannot read it"]);
 }
 
