@@ -1,7 +1,6 @@
 //! Which snapshots are taken, and what is held.
 
 use crate::Timestamp;
-use crate::evaluate::CLOCK_SKEW;
 use crate::snapshot::{Audience, EnvelopeError, Snapshot, SnapshotError};
 use std::fmt;
 
@@ -134,7 +133,7 @@ impl Gatekeeper {
             Some(newest) if version == newest.version => return Err(LoadError::Fork { version }),
             _ => {}
         }
-        if let Some(expires) = snapshot.expires().filter(|expires| now > expires.plus_millis(CLOCK_SKEW)) {
+        if let Some(expires) = snapshot.expires().filter(|_| snapshot.has_expired(now)) {
             return Err(LoadError::Expired { expires, now });
         }
         self.newest = Some(Newest { version, payload_sha256 });

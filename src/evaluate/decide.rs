@@ -10,9 +10,6 @@ use crate::Timestamp;
 use crate::snapshot::load::{ALL, Snapshot};
 use crate::snapshot::model::*;
 
-/// How long after a snapshot's expiry clocks may disagree, in milliseconds.
-pub(crate) const CLOCK_SKEW: i64 = 5 * 60 * 1_000;
-
 /// What was decided, in numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
@@ -65,7 +62,7 @@ impl<'d, A: Attributes> Decider<'d, A> {
     /// Decides a flag, by its number.
     pub(crate) fn decide(mut self, flag: u32) -> Outcome {
         let Decision { step, result, key_missing } = self.flag(flag);
-        let stale = self.snapshot.expires.is_some_and(|expires| self.now > expires.plus_millis(CLOCK_SKEW));
+        let stale = self.snapshot.has_expired(self.now);
         let (variant, reason, error) = match result {
             Ok((variant, _)) if stale => (Some(variant), Reason::Stale, None),
             Ok((variant, reason)) => (Some(variant), reason, None),

@@ -170,6 +170,17 @@ impl Log {
         Err(StoreError::Missing { path: self.full(&self.entry_path(version)) })
     }
 
+    /// The entry of a version as it stands there, whoever signed it: to look at, not to decide by.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Missing`] for a version that is not there, [`StoreError::Corrupt`] and [`StoreError::Signature`] for
+    /// what is no entry or does not match the signature of a trusted key, and [`StoreError::Object`] where the store
+    /// fails.
+    pub async fn peek(&self, version: u64) -> Result<Record, StoreError> {
+        self.load(version).await.map(|(record, _)| record)
+    }
+
     /// The entries from the newest back to the first, each checked against the one after it.
     ///
     /// # Errors
