@@ -50,7 +50,7 @@ impl Subject {
     /// Room for at least `bytes` bytes. Growing moves the buffer.
     pub(super) fn buffer(&mut self, bytes: usize) -> &mut [u8] {
         if self.buffer.len() < bytes {
-            self.buffer.resize(bytes.next_power_of_two(), 0);
+            self.buffer.resize(bytes, 0);
         }
         &mut self.buffer
     }
