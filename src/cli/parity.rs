@@ -19,7 +19,6 @@ use flagstone::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::answer::{Answer, BOLD, DIM, Failure, GREEN, RED, thousands, write_json};
 use crate::table::columns;
@@ -117,9 +116,11 @@ struct Difference {
 impl Parity {
     pub fn run(self, out: &mut dyn Write) -> Result<Answer, Failure> {
         let package = Package::find(self.package.as_deref())?;
-        let native = Native::new(self.seed).map_err(|error| Failure::Refused(format!("the generated snapshot is not taken: {error}")))?;
+        let native = Native::new(self.seed)
+            .map_err(|error| Failure::Refused(format!("the generated snapshot is not taken: {error}")))?;
         let refused = |error| Failure::File(format!("the system refuses what this needs: {error}"));
-        let system = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(refused)?;
+        let system =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(refused)?;
         let report = system.block_on(async {
             tokio::select! {
                 report = self.compare(&native, &package) => report.map_err(refused),
@@ -141,10 +142,12 @@ impl Parity {
         let start = start_command(native);
         for kind in Kind::ALL {
             match (kind.find(), lines.remove(&kind)) {
-                (Some(program), Some(line)) => match started(kind, &program, package, &server, line, start.clone()).await {
-                    Ok(runtime) => compared.push(Compared { runtime, chain: Chain::default(), difference: None }),
-                    Err(error) => drop(rows.insert(kind, Outcome::Failed { error })),
-                },
+                (Some(program), Some(line)) => {
+                    match started(kind, &program, package, &server, line, start.clone()).await {
+                        Ok(runtime) => compared.push(Compared { runtime, chain: Chain::default(), difference: None }),
+                        Err(error) => drop(rows.insert(kind, Outcome::Failed { error })),
+                    }
+                }
                 _ => {
                     let (how_to_get, required) = (kind.how_to_get(), self.require.contains(&kind));
                     rows.insert(kind, Outcome::NotFound { how_to_get, required });
@@ -169,7 +172,8 @@ impl Parity {
             busy += since.elapsed();
             own.add(&digest);
             let done = chunk.range.end;
-            let next = (done < self.users).then(|| Chunk::generate(self.seed, chunk.number + 1, done..(done + size).min(self.users)));
+            let next = (done < self.users)
+                .then(|| Chunk::generate(self.seed, chunk.number + 1, done..(done + size).min(self.users)));
 
             let mut still = Vec::new();
             for mut runtime in compared {
@@ -199,11 +203,15 @@ impl Parity {
             difference,
         };
         for Compared { runtime, chain, difference } in compared {
-            rows.insert(runtime.kind, evaluated(runtime.version.clone(), runtime.busy, chain, difference.map(Box::new)));
+            rows.insert(
+                runtime.kind,
+                evaluated(runtime.version.clone(), runtime.busy, chain, difference.map(Box::new)),
+            );
             runtime.end().await;
         }
         let own = Row { runtime: "native", outcome: evaluated(env!("CARGO_PKG_VERSION").to_owned(), busy, own, None) };
-        let others = Kind::ALL.into_iter().filter_map(|kind| Some(Row { runtime: kind.name(), outcome: rows.remove(&kind)? }));
+        let others =
+            Kind::ALL.into_iter().filter_map(|kind| Some(Row { runtime: kind.name(), outcome: rows.remove(&kind)? }));
         let runtimes: Vec<_> = std::iter::once(own).chain(others).collect();
         let equal = all_equal(&runtimes);
         Ok(Report { users: self.users, seed: self.seed, flags: native.questions(), equal, runtimes })
@@ -223,7 +231,14 @@ fn all_equal(rows: &[Row]) -> bool {
     digests.len() > 1 && digests.windows(2).all(|pair| pair[0] == pair[1])
 }
 
-async fn started(kind: Kind, program: &std::path::Path, package: &Package, server: &Server, line: Line, start: Bytes) -> Result<Runtime, Failed> {
+async fn started(
+    kind: Kind,
+    program: &std::path::Path,
+    package: &Package,
+    server: &Server,
+    line: Line,
+    start: Bytes,
+) -> Result<Runtime, Failed> {
     let mut runtime = Runtime::start(kind, program, package, server, line).await?;
     runtime.command(start);
     runtime.answer().await?;
@@ -243,7 +258,9 @@ fn start_command(native: &Native) -> Bytes {
     });
     let keys: Value = serde_json::from_str(&native.jwks).expect("a JWK set is JSON");
     let snapshots: Vec<_> = snapshots.collect();
-    Bytes::from(json!({"do": "start", "environment": generate::ENVIRONMENT, "keys": keys, "snapshots": snapshots}).to_string())
+    Bytes::from(
+        json!({"do": "start", "environment": generate::ENVIRONMENT, "keys": keys, "snapshots": snapshots}).to_string(),
+    )
 }
 
 /// As many users are sent at a time, so that memory stays the same for any number of them.
@@ -265,7 +282,11 @@ impl Chunk {
 
     fn command(&self, name: &str) -> Bytes {
         // For one user in ten, `all` and `subject` are asked, too.
-        let mut json = format!(r#"{{"do":"{name}","now":{},"thoroughly":{},"contexts":["#, self.now.as_millis(), self.users.len().div_ceil(10));
+        let mut json = format!(
+            r#"{{"do":"{name}","now":{},"thoroughly":{},"contexts":["#,
+            self.now.as_millis(),
+            self.users.len().div_ceil(10)
+        );
         for (index, user) in self.users.iter().enumerate() {
             if index > 0 {
                 json.push(',');
@@ -283,7 +304,12 @@ struct Chain([u8; 32]);
 
 impl Chain {
     fn add(&mut self, digest: &[u8]) {
-        self.0 = Sha256::new().chain_update(self.0).chain_update(digest).finalize().into();
+        self.0 = {
+            let mut chained = hmac_sha256::Hash::new();
+            chained.update(self.0);
+            chained.update(digest);
+            chained.finalize()
+        };
     }
 
     fn hex(&self) -> String {
@@ -304,15 +330,25 @@ struct Compared {
 
 impl Compared {
     /// Takes the digest of a chunk; where it is the first that differs, finds out where.
-    async fn check(&mut self, native: &Native, chunk: &Chunk, expected: &Results, digest: &[u8; 32]) -> Result<(), Failed> {
+    async fn check(
+        &mut self,
+        native: &Native,
+        chunk: &Chunk,
+        expected: &Results,
+        digest: &[u8; 32],
+    ) -> Result<(), Failed> {
         let answer = self.runtime.answer().await?;
         let found = answer["digest"].as_str().unwrap_or_default();
         // Of what it is does not matter here: equal texts make equal chains.
         self.chain.add(&unhex(found).ok_or_else(|| format!("its digest is {found:?}"))?);
         if self.difference.is_none() && found != hex(digest) {
             self.runtime.command(chunk.command("results"));
-            let results: Results = serde_json::from_value(self.runtime.answer().await?).map_err(|error| format!("its results are no results: {error}"))?;
-            self.difference = Some(Difference::find(native, chunk, expected, &results).ok_or("its digest differs, and its results do not")?);
+            let results: Results = serde_json::from_value(self.runtime.answer().await?)
+                .map_err(|error| format!("its results are no results: {error}"))?;
+            self.difference = Some(
+                Difference::find(native, chunk, expected, &results)
+                    .ok_or("its digest differs, and its results do not")?,
+            );
         }
         Ok(())
     }
@@ -351,12 +387,19 @@ impl Difference {
 
 impl Report {
     fn write(&self, out: &mut dyn Write) -> Result<(), Failure> {
-        let mut rows = vec![["runtime", "version", "users", "evaluations", "seconds", "digest"].map(str::to_owned).to_vec()];
+        let mut rows =
+            vec![["runtime", "version", "users", "evaluations", "seconds", "digest"].map(str::to_owned).to_vec()];
         for row in &self.runtimes {
             let mut cells = vec![row.runtime.to_owned()];
             match &row.outcome {
                 Outcome::Evaluated { version, users, evaluations, seconds, digest, .. } => {
-                    cells.extend([version.clone(), thousands(*users), thousands(*evaluations), format!("{seconds:.1}"), digest.clone()]);
+                    cells.extend([
+                        version.clone(),
+                        thousands(*users),
+                        thousands(*evaluations),
+                        format!("{seconds:.1}"),
+                        digest.clone(),
+                    ]);
                 }
                 Outcome::NotFound { .. } => cells.push("not found".to_owned()),
                 Outcome::Failed { .. } => cells.push("failed".to_owned()),
@@ -364,15 +407,23 @@ impl Report {
             rows.push(cells);
         }
         for (index, line) in columns(&rows).iter().enumerate() {
-            if index == 0 { writeln!(out, "{DIM}{}{DIM:#}", line.trim_end())? } else { writeln!(out, "{}", line.trim_end())? }
+            if index == 0 {
+                writeln!(out, "{DIM}{}{DIM:#}", line.trim_end())?
+            } else {
+                writeln!(out, "{}", line.trim_end())?
+            }
         }
         writeln!(out)?;
         for Row { runtime, outcome } in &self.runtimes {
             match outcome {
                 Outcome::Evaluated { difference: Some(difference), .. } => difference.write(runtime, out)?,
                 Outcome::Evaluated { .. } => {}
-                Outcome::NotFound { how_to_get, required: false } => writeln!(out, "{DIM}{runtime} not found: {how_to_get}{DIM:#}")?,
-                Outcome::NotFound { how_to_get, .. } => writeln!(out, "{RED}{runtime} is required and not found{RED:#}: {how_to_get}")?,
+                Outcome::NotFound { how_to_get, required: false } => {
+                    writeln!(out, "{DIM}{runtime} not found: {how_to_get}{DIM:#}")?
+                }
+                Outcome::NotFound { how_to_get, .. } => {
+                    writeln!(out, "{RED}{runtime} is required and not found{RED:#}: {how_to_get}")?
+                }
                 Outcome::Failed { error } => writeln!(out, "{RED}{runtime} failed{RED:#}: {error}")?,
             }
         }
@@ -380,7 +431,9 @@ impl Report {
         let what = format!("{} users × {} flags, seed {}", thousands(self.users), self.flags, self.seed);
         match (self.equal, compared) {
             (true, _) => writeln!(out, "{GREEN}equal{GREEN:#}: {what}, in {compared} runtimes")?,
-            (false, 1) => writeln!(out, "{RED}nothing compared{RED:#}: the native engine is the only one that evaluated")?,
+            (false, 1) => {
+                writeln!(out, "{RED}nothing compared{RED:#}: the native engine is the only one that evaluated")?
+            }
             (false, _) => writeln!(out, "{RED}not equal{RED:#}: {what}")?,
         }
         Ok(())
@@ -393,7 +446,10 @@ impl Difference {
         writeln!(out, "{RED}{runtime} differs{RED:#}, first in the flag {BOLD}{flag}{BOLD:#} for user {user}:")?;
         writeln!(out, "  native    {native}")?;
         writeln!(out, "  {runtime:<9} {found}")?;
-        writeln!(out, "  {DIM}as [value, variant, reason, rule, error code]; fallback {fallback}, audience {audience}, at {now}{DIM:#}")?;
+        writeln!(
+            out,
+            "  {DIM}as [value, variant, reason, rule, error code]; fallback {fallback}, audience {audience}, at {now}{DIM:#}"
+        )?;
         writeln!(out, "  context   {context}\n")?;
         Ok(())
     }

@@ -215,7 +215,9 @@ impl Flags {
                 let when = match conditions.len() {
                     1 => condition,
                     // The last case is for all who have a higher one.
-                    count if count == case + 1 => json!({"all": [{"attribute": "case", "greaterThanOrEqual": case}, condition]}),
+                    count if count == case + 1 => {
+                        json!({"all": [{"attribute": "case", "greaterThanOrEqual": case}, condition]})
+                    }
                     _ => json!({"all": [{"attribute": "case", "equals": case}, condition]}),
                 };
                 rules.push(json!({"id": format!("{answer}-{case}"), "when": when, "serve": answer}));
@@ -226,8 +228,10 @@ impl Flags {
 
     fn operators(&mut self) {
         for (operator, tests) in operator_tests() {
-            let conditions: Vec<_> =
-                tests.into_iter().map(|(attribute, operand)| json!({"attribute": attribute, operator: operand})).collect();
+            let conditions: Vec<_> = tests
+                .into_iter()
+                .map(|(attribute, operand)| json!({"attribute": attribute, operator: operand}))
+                .collect();
             self.asks(operator, &conditions);
             // The same with operands that clients do not see.
             if matches!(operator, "equals" | "in") {
@@ -243,7 +247,12 @@ impl Flags {
     fn nested(&mut self) {
         self.asks(
             "empty-conditions",
-            &[json!({"all": []}), json!({"any": []}), json!({"not": {"all": []}}), json!({"any": [{"all": []}, {"any": []}]})],
+            &[
+                json!({"all": []}),
+                json!({"any": []}),
+                json!({"not": {"all": []}}),
+                json!({"any": [{"all": []}, {"any": []}]}),
+            ],
         );
         for number in 0..12 {
             let conditions: Vec<_> = (0..4).map(|_| self.condition(4)).collect();
@@ -259,7 +268,8 @@ impl Flags {
 
     /// Any condition, nested up to this deep.
     fn condition(&mut self, depth: u32) -> Value {
-        let parts = |this: &mut Self| -> Vec<Value> { (0..=this.random.below(3)).map(|_| this.condition(depth - 1)).collect() };
+        let parts =
+            |this: &mut Self| -> Vec<Value> { (0..=this.random.below(3)).map(|_| this.condition(depth - 1)).collect() };
         match self.random.below(10) {
             0..=2 if depth > 0 => json!({"all": parts(self)}),
             3..=5 if depth > 0 => json!({"any": parts(self)}),
@@ -280,7 +290,9 @@ impl Flags {
     }
 
     fn ramps(&mut self) {
-        for (number, percent) in [0.0, 0.001, 0.01, 0.5, 1.0, 12.345, 33.333, 50.0, 99.0, 99.999, 100.0].into_iter().enumerate() {
+        for (number, percent) in
+            [0.0, 0.001, 0.01, 0.5, 1.0, 12.345, 33.333, 50.0, 99.0, 99.999, 100.0].into_iter().enumerate()
+        {
             self.add(&format!("ramp-{number}"), json!({"default": {"ramp": {"percent": percent, "serve": "on"}}}));
             self.add(
                 &format!("js31-{number}"),
@@ -315,12 +327,22 @@ impl Flags {
     }
 
     fn splits(&mut self) {
-        let weights: [&[f64]; 7] =
-            [&[1.0, 1.0, 1.0], &[0.001, 99.999], &[0.0, 1.0, 0.0], &[1.0, 0.0], &[7.0], &[0.0, 0.001, 0.0, 1000.0, 3.0], &[50.0, 50.0]];
+        let weights: [&[f64]; 7] = [
+            &[1.0, 1.0, 1.0],
+            &[0.001, 99.999],
+            &[0.0, 1.0, 0.0],
+            &[1.0, 0.0],
+            &[7.0],
+            &[0.0, 0.001, 0.0, 1000.0, 3.0],
+            &[50.0, 50.0],
+        ];
         for (number, weights) in weights.into_iter().enumerate() {
             let names = ["a", "b", "c", "d", "e"];
-            let split: Vec<_> =
-                weights.iter().zip(names).map(|(weight, variant)| json!({"variant": variant, "weight": weight})).collect();
+            let split: Vec<_> = weights
+                .iter()
+                .zip(names)
+                .map(|(weight, variant)| json!({"variant": variant, "weight": weight}))
+                .collect();
             let variants = json!({"a": "a", "b": "b", "c": "c", "d": "d", "e": "e", "off": ""});
             self.add(&format!("split-{number}"), json!({"variants": variants, "default": {"split": split}}));
             let ramp = json!({"ramp": {"percent": 60, "serve": {"split": split}}});
@@ -400,13 +422,25 @@ impl Flags {
 
     /// Deny and allow lists, cohort exclusions.
     fn people(&mut self) {
-        let keys = |from: u64, to: u64| -> Vec<Value> { (from..to).map(|number| format!("user-{number}").into()).collect() };
+        let keys =
+            |from: u64, to: u64| -> Vec<Value> { (from..to).map(|number| format!("user-{number}").into()).collect() };
         let mut strange = keys(0, 6);
-        strange.extend([json!(""), json!(42), json!("-1"), json!("ngày"), json!("😀"), json!("\u{0}"), json!(9_007_199_254_740_991_i64)]);
+        strange.extend([
+            json!(""),
+            json!(42),
+            json!("-1"),
+            json!("ngày"),
+            json!("😀"),
+            json!("\u{0}"),
+            json!(9_007_199_254_740_991_i64),
+        ]);
         self.add("deny-keys", json!({"deny": {"keys": strange}, "default": "on"}));
         self.add("deny-segments", json!({"deny": {"segments": ["lists", "grown-up"]}, "default": "on"}));
         self.add("exclude-keys", json!({"exclude": {"keys": keys(10, 25)}, "default": "on"}));
-        self.add("exclude-segments", json!({"exclude": {"segments": ["accounts"]}, "default": {"ramp": {"percent": 80, "serve": "on"}}}));
+        self.add(
+            "exclude-segments",
+            json!({"exclude": {"segments": ["accounts"]}, "default": {"ramp": {"percent": 80, "serve": "on"}}}),
+        );
         self.add("exclude-positions", json!({"exclude": {"positions": [[10, 12.5], [0.001, 0.002], [40, 55]]}, "default": {"ramp": {"percent": 50, "serve": "on"}}}));
         self.add(
             "allow",
@@ -447,7 +481,8 @@ impl Flags {
     }
 
     fn prerequisites(&mut self) {
-        let needs = |flag: &str, variant: &str| json!({"prerequisites": [{"flag": flag, "variant": variant}], "default": "on"});
+        let needs =
+            |flag: &str, variant: &str| json!({"prerequisites": [{"flag": flag, "variant": variant}], "default": "on"});
         self.add("needs-ramp", needs("ramp-7", "on"));
         self.add("needs-needs-ramp", needs("needs-ramp", "on"));
         self.add("needs-off", needs("ramp-7", "off"));
@@ -467,9 +502,14 @@ impl Flags {
 
     /// What else people can be bucketed by.
     fn keys(&mut self) {
-        for (key, path) in
-            [("account", "account.id"), ("owner", "account.owner.name"), ("dotted", r"a\.b"), ("age", "age"), ("unicode", "ключ-😀"), ("staff", "staff")]
-        {
+        for (key, path) in [
+            ("account", "account.id"),
+            ("owner", "account.owner.name"),
+            ("dotted", r"a\.b"),
+            ("age", "age"),
+            ("unicode", "ключ-😀"),
+            ("staff", "staff"),
+        ] {
             self.add(
                 &format!("by-{key}"),
                 json!({
@@ -480,7 +520,10 @@ impl Flags {
                 }),
             );
         }
-        self.add("by-account-js31", json!({"scheme": "js31", "bucketBy": "account.id", "default": {"ramp": {"percent": 50, "serve": "on"}}}));
+        self.add(
+            "by-account-js31",
+            json!({"scheme": "js31", "bucketBy": "account.id", "default": {"ramp": {"percent": 50, "serve": "on"}}}),
+        );
         self.add("flagge-ü-😀", json!({"default": {"ramp": {"percent": 50, "serve": "on"}}}));
         self.add("constructor", json!({"default": {"ramp": {"percent": 50, "serve": "on"}}}));
         self.add("__proto__", json!({"default": {"ramp": {"percent": 50, "serve": "on"}}}));
@@ -502,12 +545,17 @@ impl Flags {
             "deep": [[[[[[[[{"a": [{"b": [1, 2.5, "x", null, false]}]}]]]]]]]],
             "numbers": [0, -1, 0.1, 5e-324, 1.797_693_134_862_315_7e308, 1e21, 9_007_199_254_740_991_i64],
         });
-        self.add("booleans", json!({"variants": {"on": true, "yes": true, "off": false}, "default": {"split": [
-            {"variant": "on", "weight": 1}, {"variant": "yes", "weight": 1}, {"variant": "off", "weight": 1},
-        ]}}));
-        for (key, r#type, variants, off) in
-            [("numbers", "number", numbers, "zero"), ("strings", "string", strings, "empty"), ("json", "json", objects, "null")]
-        {
+        self.add(
+            "booleans",
+            json!({"variants": {"on": true, "yes": true, "off": false}, "default": {"split": [
+                {"variant": "on", "weight": 1}, {"variant": "yes", "weight": 1}, {"variant": "off", "weight": 1},
+            ]}}),
+        );
+        for (key, r#type, variants, off) in [
+            ("numbers", "number", numbers, "zero"),
+            ("strings", "string", strings, "empty"),
+            ("json", "json", objects, "null"),
+        ] {
             let names: Vec<_> = variants.as_object().into_iter().flat_map(Map::keys).cloned().collect();
             let split: Vec<_> = names.iter().map(|name| json!({"variant": name, "weight": 1})).collect();
             self.add(key, json!({"type": r#type, "variants": variants, "off": off, "default": {"split": split}}));
@@ -522,12 +570,26 @@ impl Flags {
         for name in ["constructor", "toString", "hasOwnProperty", "__proto__", "length"] {
             self.asks(
                 &format!("member-{name}"),
-                &[json!({"attribute": name, "exists": true}), json!({"attribute": name, "equals": "pro"}), json!({"attribute": name, "equals": 2})],
+                &[
+                    json!({"attribute": name, "exists": true}),
+                    json!({"attribute": name, "equals": "pro"}),
+                    json!({"attribute": name, "equals": 2}),
+                ],
             );
         }
         let paths = [
-            "account.constructor", "account.__proto__", "account.toString", "__proto__.plan", "__proto__.polluted", "polluted", "constructor.name",
-            "plan.length", "groups.length", "groups.0", "signedUp.getTime", "account.id.toFixed",
+            "account.constructor",
+            "account.__proto__",
+            "account.toString",
+            "__proto__.plan",
+            "__proto__.polluted",
+            "polluted",
+            "constructor.name",
+            "plan.length",
+            "groups.length",
+            "groups.0",
+            "signedUp.getTime",
+            "account.id.toFixed",
         ];
         self.asks("members-of-values", &paths.map(|path| json!({"attribute": path, "exists": true})));
     }
@@ -540,7 +602,8 @@ fn answers() -> Value {
 const SEGMENTS: [&str; 6] = ["lists", "grown-up", "accounts", "whoever", "condition", "empty"];
 
 fn segments() -> Value {
-    let keys = |from: u64, to: u64| -> Vec<Value> { (from..to).map(|number| format!("user-{number}").into()).collect() };
+    let keys =
+        |from: u64, to: u64| -> Vec<Value> { (from..to).map(|number| format!("user-{number}").into()).collect() };
     let mut strange = keys(5, 25);
     strange.extend([json!(""), json!(0), json!("ngày"), json!("😀"), json!(-1)]);
     json!({
@@ -564,57 +627,236 @@ fn operator_tests() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
         (
             "equals",
             vec![
-                ("country", json!("DE")), ("age", json!(18)), ("age", json!(0)), ("staff", json!(true)), ("plan", json!("é")), ("country", json!("")),
-                ("targetingKey", json!("user-7")), ("age", json!(9_007_199_254_740_991_i64)), ("age", json!(0.3)), ("account.plan", json!("👩‍💻")),
-                ("targetingKey", json!(42)), ("age", json!(1e23)),
+                ("country", json!("DE")),
+                ("age", json!(18)),
+                ("age", json!(0)),
+                ("staff", json!(true)),
+                ("plan", json!("é")),
+                ("country", json!("")),
+                ("targetingKey", json!("user-7")),
+                ("age", json!(9_007_199_254_740_991_i64)),
+                ("age", json!(0.3)),
+                ("account.plan", json!("👩‍💻")),
+                ("targetingKey", json!(42)),
+                ("age", json!(1e23)),
             ],
         ),
-        ("equalsCi", vec![("country", json!("de")), ("country", json!("ß")), ("country", json!("K")), ("country", json!("i")), ("country", json!("ĐÀ NẵNG"))]),
+        (
+            "equalsCi",
+            vec![
+                ("country", json!("de")),
+                ("country", json!("ß")),
+                ("country", json!("K")),
+                ("country", json!("i")),
+                ("country", json!("ĐÀ NẵNG")),
+            ],
+        ),
         (
             "in",
             vec![
-                ("country", json!(["DE", "VN", ""])), ("age", json!([18, 0, 1e21, 0.1, 5e-324])), ("plan", json!(["é", "pro", true, 1])), ("staff", json!([false])),
-                ("staff", json!([true, false, "true"])), ("country", json!([])), ("age", json!(["18"])),
-                ("targetingKey", json!(["user-1", "user-2", "😀", "", 42, 0, true])), ("a\\.b", json!(["dotted-1", "dotted-2", "dotted-3"])),
+                ("country", json!(["DE", "VN", ""])),
+                ("age", json!([18, 0, 1e21, 0.1, 5e-324])),
+                ("plan", json!(["é", "pro", true, 1])),
+                ("staff", json!([false])),
+                ("staff", json!([true, false, "true"])),
+                ("country", json!([])),
+                ("age", json!(["18"])),
+                ("targetingKey", json!(["user-1", "user-2", "😀", "", 42, 0, true])),
+                ("a\\.b", json!(["dotted-1", "dotted-2", "dotted-3"])),
             ],
         ),
-        ("inCi", vec![("country", json!(["vN", "fr", "ẞ", "ı"])), ("email", json!(["ADA@EXAMPLE.COM", ""])), ("plan", json!([]))]),
-        ("contains", vec![("email", json!(["example", "+1"])), ("bio", json!("Quick")), ("bio", json!("")), ("bio", json!(["😀", "\u{0}"])), ("plan", json!([]))]),
-        ("containsCi", vec![("email", json!("EXAMPLE.com")), ("bio", json!(["qUICK BROWN", "ß"])), ("bio", json!("")), ("country", json!("k"))]),
-        ("startsWith", vec![("email", json!(["ada", "test+", "@"])), ("bio", json!("The ")), ("targetingKey", json!("user-1")), ("plan", json!("p\u{0}")), ("bio", json!(""))]),
-        ("startsWithCi", vec![("email", json!(["ADA@", "GRACE"])), ("country", json!("đ")), ("bio", json!("RELEASE-1"))]),
-        ("endsWith", vec![("email", json!(["@example.com", ".vn"])), ("bio", json!("😀")), ("plan", json!("\u{301}")), ("bio", json!(""))]),
+        (
+            "inCi",
+            vec![
+                ("country", json!(["vN", "fr", "ẞ", "ı"])),
+                ("email", json!(["ADA@EXAMPLE.COM", ""])),
+                ("plan", json!([])),
+            ],
+        ),
+        (
+            "contains",
+            vec![
+                ("email", json!(["example", "+1"])),
+                ("bio", json!("Quick")),
+                ("bio", json!("")),
+                ("bio", json!(["😀", "\u{0}"])),
+                ("plan", json!([])),
+            ],
+        ),
+        (
+            "containsCi",
+            vec![
+                ("email", json!("EXAMPLE.com")),
+                ("bio", json!(["qUICK BROWN", "ß"])),
+                ("bio", json!("")),
+                ("country", json!("k")),
+            ],
+        ),
+        (
+            "startsWith",
+            vec![
+                ("email", json!(["ada", "test+", "@"])),
+                ("bio", json!("The ")),
+                ("targetingKey", json!("user-1")),
+                ("plan", json!("p\u{0}")),
+                ("bio", json!("")),
+            ],
+        ),
+        (
+            "startsWithCi",
+            vec![("email", json!(["ADA@", "GRACE"])), ("country", json!("đ")), ("bio", json!("RELEASE-1"))],
+        ),
+        (
+            "endsWith",
+            vec![
+                ("email", json!(["@example.com", ".vn"])),
+                ("bio", json!("😀")),
+                ("plan", json!("\u{301}")),
+                ("bio", json!("")),
+            ],
+        ),
         ("endsWithCi", vec![("email", json!(["@EXAMPLE.COM"])), ("bio", json!([".2", "X"])), ("country", json!("G"))]),
         (
             "matches",
             vec![
-                ("email", json!([r"^[^@]+@example\.(com|org)$"])), ("bio", json!([r"release-(1\d|2)\.\d", r"(?i)QUICK\s+BROWN"])), ("country", json!(r"^\w{2}$")),
-                ("bio", json!(r"^.$")), ("bio", json!("^$")), ("plan", json!("(a*)*b|ro+$")), ("targetingKey", json!(r"^user-\d*[05]$")), ("bio", json!(r"\x00|[\u{1f600}-\u{1f64f}]")),
+                ("email", json!([r"^[^@]+@example\.(com|org)$"])),
+                ("bio", json!([r"release-(1\d|2)\.\d", r"(?i)QUICK\s+BROWN"])),
+                ("country", json!(r"^\w{2}$")),
+                ("bio", json!(r"^.$")),
+                ("bio", json!("^$")),
+                ("plan", json!("(a*)*b|ro+$")),
+                ("targetingKey", json!(r"^user-\d*[05]$")),
+                ("bio", json!(r"\x00|[\u{1f600}-\u{1f64f}]")),
             ],
         ),
-        ("lessThan", vec![("age", json!(18)), ("age", json!(0)), ("age", json!(5e-324)), ("age", json!(1e308)), ("account.id", json!(500))]),
-        ("lessThanOrEqual", vec![("age", json!(18)), ("age", json!(0)), ("age", json!(9_007_199_254_740_991_i64)), ("age", json!(-0.0))]),
-        ("greaterThan", vec![("age", json!(18)), ("age", json!(17.999_999_999_999_996)), ("age", json!(0)), ("age", json!(1e22))]),
-        ("greaterThanOrEqual", vec![("age", json!(18)), ("age", json!(0.1)), ("age", json!(2_147_483_648_u32)), ("account.id", json!(500))]),
-        ("before", vec![("signedUp", near(0)), ("signedUp", near(1)), ("signedUp", json!("1970-01-01T00:00:00Z")), ("age", near(0)), ("bio", near(0))]),
-        ("after", vec![("signedUp", near(0)), ("signedUp", near(-1)), ("signedUp", json!("2016-12-31T23:59:59Z")), ("age", near(-1))]),
-        ("semverEquals", vec![("appVersion", json!("1.2.3")), ("appVersion", json!("2")), ("appVersion", json!("2.0.0-rc.1+other")), ("appVersion", json!("v1.2"))]),
-        ("semverLessThan", vec![("appVersion", json!("2.0.0")), ("appVersion", json!("2.0.0-alpha.2")), ("appVersion", json!("1.10"))]),
+        (
+            "lessThan",
+            vec![
+                ("age", json!(18)),
+                ("age", json!(0)),
+                ("age", json!(5e-324)),
+                ("age", json!(1e308)),
+                ("account.id", json!(500)),
+            ],
+        ),
+        (
+            "lessThanOrEqual",
+            vec![
+                ("age", json!(18)),
+                ("age", json!(0)),
+                ("age", json!(9_007_199_254_740_991_i64)),
+                ("age", json!(-0.0)),
+            ],
+        ),
+        (
+            "greaterThan",
+            vec![("age", json!(18)), ("age", json!(17.999_999_999_999_996)), ("age", json!(0)), ("age", json!(1e22))],
+        ),
+        (
+            "greaterThanOrEqual",
+            vec![
+                ("age", json!(18)),
+                ("age", json!(0.1)),
+                ("age", json!(2_147_483_648_u32)),
+                ("account.id", json!(500)),
+            ],
+        ),
+        (
+            "before",
+            vec![
+                ("signedUp", near(0)),
+                ("signedUp", near(1)),
+                ("signedUp", json!("1970-01-01T00:00:00Z")),
+                ("age", near(0)),
+                ("bio", near(0)),
+            ],
+        ),
+        (
+            "after",
+            vec![
+                ("signedUp", near(0)),
+                ("signedUp", near(-1)),
+                ("signedUp", json!("2016-12-31T23:59:59Z")),
+                ("age", near(-1)),
+            ],
+        ),
+        (
+            "semverEquals",
+            vec![
+                ("appVersion", json!("1.2.3")),
+                ("appVersion", json!("2")),
+                ("appVersion", json!("2.0.0-rc.1+other")),
+                ("appVersion", json!("v1.2")),
+            ],
+        ),
+        (
+            "semverLessThan",
+            vec![("appVersion", json!("2.0.0")), ("appVersion", json!("2.0.0-alpha.2")), ("appVersion", json!("1.10"))],
+        ),
         ("semverLessThanOrEqual", vec![("appVersion", json!("2.0.0-rc.1")), ("appVersion", json!("1"))]),
-        ("semverGreaterThan", vec![("appVersion", json!("1.9.9")), ("appVersion", json!("2.0.0-alpha")), ("appVersion", json!("18446744073709551614.0.0"))]),
+        (
+            "semverGreaterThan",
+            vec![
+                ("appVersion", json!("1.9.9")),
+                ("appVersion", json!("2.0.0-alpha")),
+                ("appVersion", json!("18446744073709551614.0.0")),
+            ],
+        ),
         ("semverGreaterThanOrEqual", vec![("appVersion", json!("2.0.0")), ("appVersion", json!("0.0.0"))]),
         (
             "semverMatches",
-            vec![("appVersion", json!(">=1.2.3, <2.0.0")), ("appVersion", json!("^1.2")), ("appVersion", json!("~2.0.0-alpha")), ("appVersion", json!("*")), ("appVersion", json!("=1.2.3"))],
+            vec![
+                ("appVersion", json!(">=1.2.3, <2.0.0")),
+                ("appVersion", json!("^1.2")),
+                ("appVersion", json!("~2.0.0-alpha")),
+                ("appVersion", json!("*")),
+                ("appVersion", json!("=1.2.3")),
+            ],
         ),
-        ("includesAny", vec![("groups", json!(["beta", "😀"])), ("groups", json!([1, true])), ("groups", json!([0, ""])), ("groups", json!([])), ("groups", json!([2.5, "qa", false]))]),
-        ("includesAll", vec![("groups", json!(["beta"])), ("groups", json!(["beta", 1])), ("groups", json!([])), ("groups", json!([true, "staff"])), ("groups", json!([0]))]),
-        ("cidr", vec![("ip", json!(["10.0.0.0/8"])), ("ip", json!(["192.168.0.0/16", "2001:db8::/32"])), ("ip", json!(["0.0.0.0/0"])), ("ip", json!("::/0")), ("ip", json!(["::1/128", "255.255.255.255/32"]))]),
+        (
+            "includesAny",
+            vec![
+                ("groups", json!(["beta", "😀"])),
+                ("groups", json!([1, true])),
+                ("groups", json!([0, ""])),
+                ("groups", json!([])),
+                ("groups", json!([2.5, "qa", false])),
+            ],
+        ),
+        (
+            "includesAll",
+            vec![
+                ("groups", json!(["beta"])),
+                ("groups", json!(["beta", 1])),
+                ("groups", json!([])),
+                ("groups", json!([true, "staff"])),
+                ("groups", json!([0])),
+            ],
+        ),
+        (
+            "cidr",
+            vec![
+                ("ip", json!(["10.0.0.0/8"])),
+                ("ip", json!(["192.168.0.0/16", "2001:db8::/32"])),
+                ("ip", json!(["0.0.0.0/0"])),
+                ("ip", json!("::/0")),
+                ("ip", json!(["::1/128", "255.255.255.255/32"])),
+            ],
+        ),
         (
             "exists",
             vec![
-                ("plan", json!(true)), ("plan", json!(false)), ("account", json!(true)), ("account.owner.name", json!(true)), ("signedUp", json!(true)), ("groups", json!(false)),
-                ("a\\.b", json!(true)), ("ключ-😀", json!(true)), ("age", json!(true)), ("staff", json!(false)), ("nowhere.at.all", json!(true)),
+                ("plan", json!(true)),
+                ("plan", json!(false)),
+                ("account", json!(true)),
+                ("account.owner.name", json!(true)),
+                ("signedUp", json!(true)),
+                ("groups", json!(false)),
+                ("a\\.b", json!(true)),
+                ("ключ-😀", json!(true)),
+                ("age", json!(true)),
+                ("staff", json!(false)),
+                ("nowhere.at.all", json!(true)),
             ],
         ),
     ]

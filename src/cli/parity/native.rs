@@ -5,7 +5,6 @@ use super::users::User;
 use flagstone::snapshot::{Envelope, EnvelopeError, SigningKey, TrustedKeys, Typ};
 use flagstone::{Context, Engine, ErrorCode, Evaluation, FlagValue, LoadError, Reason, Snapshot, Timestamp};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ pub(super) struct Results {
 impl Results {
     /// SHA-256 of the distinct results, a line each, an empty line, and the sequence as little-endian numbers.
     pub(super) fn digest(&self) -> [u8; 32] {
-        let mut sha256 = Sha256::new();
+        let mut sha256 = hmac_sha256::Hash::new();
         for text in &self.distinct {
             sha256.update(text);
             sha256.update("\n");
@@ -105,7 +104,14 @@ impl Native {
             for (side, number) in self.sides.iter().zip(0..) {
                 for (question, place) in side.generated.questions.iter().zip(0..) {
                     let evaluation = side.ask(question, &context, now);
-                    let key = (number, place, evaluation.variant, evaluation.reason.name(), evaluation.rule, evaluation.error_code.map(ErrorCode::name));
+                    let key = (
+                        number,
+                        place,
+                        evaluation.variant,
+                        evaluation.reason.name(),
+                        evaluation.rule,
+                        evaluation.error_code.map(ErrorCode::name),
+                    );
                     let number = *seen.entry(key).or_insert_with(|| {
                         let text = text(&evaluation, &question.default);
                         *numbers.entry(text.clone()).or_insert_with(|| {
@@ -154,7 +160,8 @@ fn text(evaluation: &Evaluation<'_>, default: &Value) -> String {
     };
     let name = |name: Option<&str>| name.map_or("null".to_owned(), |name| Value::from(name).to_string());
     let (variant, rule) = (name(evaluation.variant), name(evaluation.rule));
-    let (reason, error) = (name(Some(Reason::name(evaluation.reason))), name(evaluation.error_code.map(ErrorCode::name)));
+    let (reason, error) =
+        (name(Some(Reason::name(evaluation.reason))), name(evaluation.error_code.map(ErrorCode::name)));
     format!("[{value},{variant},{reason},{rule},{error}]")
 }
 
@@ -166,7 +173,8 @@ fn canonical(value: &Value) -> String {
         Value::Object(members) => {
             let mut members: Vec<_> = members.iter().collect();
             members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-            let members = members.into_iter().map(|(name, value)| format!("{}:{}", Value::from(name.as_str()), canonical(value)));
+            let members =
+                members.into_iter().map(|(name, value)| format!("{}:{}", Value::from(name.as_str()), canonical(value)));
             format!("{{{}}}", members.collect::<Vec<_>>().join(","))
         }
         other => other.to_string(),
@@ -186,7 +194,10 @@ mod tests {
     #[test]
     fn numbers_are_written_as_javascript_does() {
         let texts = [-0.0, 0.0, 0.1, -17.5, 1e21, 5e-324, f64::MAX, 9_007_199_254_740_991.0].map(number);
-        assert_eq!(texts, ["-0e0", "0e0", "1e-1", "-1.75e1", "1e21", "5e-324", "1.7976931348623157e308", "9.007199254740991e15"]);
+        assert_eq!(
+            texts,
+            ["-0e0", "0e0", "1e-1", "-1.75e1", "1e21", "5e-324", "1.7976931348623157e308", "9.007199254740991e15"]
+        );
     }
 
     #[test]

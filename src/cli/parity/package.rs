@@ -19,7 +19,8 @@ impl Package {
     /// Takes the package in `folder`, or where none is named, the first of the usual ones.
     pub(super) fn find(folder: Option<&Path>) -> Result<Package, Failure> {
         const USUAL: [&str; 2] = ["pkg", "node_modules/flagstone"];
-        let folder = folder.or_else(|| USUAL.map(Path::new).into_iter().find(|path| path.join("package.json").is_file()));
+        let folder =
+            folder.or_else(|| USUAL.map(Path::new).into_iter().find(|path| path.join("package.json").is_file()));
         let Some(folder) = folder else {
             let message = "no npm package to compare with in ./pkg or ./node_modules/flagstone; build it with `make pkg`, get \
                            it with `npm install flagstone`, or name its folder with --package";
@@ -27,7 +28,8 @@ impl Package {
         };
         let manifest = folder.join("package.json");
         let text = fs::read(&manifest).map_err(|error| Failure::io("read it", &manifest, error))?;
-        let refuse = |what: &str| Failure::File(format!("{}: {what}; is this the flagstone package?", manifest.display()));
+        let refuse =
+            |what: &str| Failure::File(format!("{}: {what}; is this the flagstone package?", manifest.display()));
         let mut json: Value = serde_json::from_slice(&text).map_err(|error| refuse(&error.to_string()))?;
         if json["name"] != "flagstone" {
             return Err(refuse("`name` is not \"flagstone\""));
@@ -76,6 +78,9 @@ mod tests {
     fn entries_are_found_as_node_does() {
         let exports = json!({"types": "./a.d.ts", "workerd": "./workerd.js", "node": {"types": "./n.d.ts", "import": "./node.js"}, "default": "./browser.js"});
         let package = Package { folder: "pkg".into(), exports };
-        assert_eq!(["workerd", "node", "browser"].map(|name| package.entry(name)), [Some("workerd.js"), Some("node.js"), Some("browser.js")]);
+        assert_eq!(
+            ["workerd", "node", "browser"].map(|name| package.entry(name)),
+            [Some("workerd.js"), Some("node.js"), Some("browser.js")]
+        );
     }
 }

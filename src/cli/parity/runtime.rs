@@ -48,7 +48,9 @@ impl Kind {
     pub(super) fn how_to_get(self) -> &'static str {
         match self {
             Kind::Node => "install Node.js 20 or newer from https://nodejs.org, or say where it is in FLAGSTONE_NODE",
-            Kind::Chromium => "install Chromium or Chrome (`apt-get install chromium`), or say where it is in FLAGSTONE_CHROMIUM",
+            Kind::Chromium => {
+                "install Chromium or Chrome (`apt-get install chromium`), or say where it is in FLAGSTONE_CHROMIUM"
+            }
             Kind::Workerd => "`npm install workerd`, or say where it is in FLAGSTONE_WORKERD",
         }
     }
@@ -75,9 +77,16 @@ fn in_path(name: &str) -> Option<PathBuf> {
 
 /// The program itself, not the script in `.bin`, which may start another process that outlives it.
 fn installed_workerd() -> Option<PathBuf> {
-    let platforms = ["node_modules", "tests/js/node_modules"].into_iter().filter_map(|folder| fs::read_dir(Path::new(folder).join("@cloudflare")).ok());
-    let packages = platforms.flatten().filter_map(Result::ok).filter(|entry| entry.file_name().to_string_lossy().starts_with("workerd-"));
-    packages.map(|entry| entry.path().join(format!("bin/workerd{}", env::consts::EXE_SUFFIX))).find(|path| path.is_file())
+    let platforms = ["node_modules", "tests/js/node_modules"]
+        .into_iter()
+        .filter_map(|folder| fs::read_dir(Path::new(folder).join("@cloudflare")).ok());
+    let packages = platforms
+        .flatten()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("workerd-"));
+    packages
+        .map(|entry| entry.path().join(format!("bin/workerd{}", env::consts::EXE_SUFFIX)))
+        .find(|path| path.is_file())
 }
 
 /// Starting takes this long at most, and so does a chunk of users.
@@ -103,7 +112,13 @@ pub(super) type Failed = String;
 
 impl Runtime {
     /// Starts a runtime and waits until it asks for work.
-    pub(super) async fn start(kind: Kind, program: &Path, package: &Package, server: &Server, line: Line) -> Result<Runtime, Failed> {
+    pub(super) async fn start(
+        kind: Kind,
+        program: &Path,
+        package: &Package,
+        server: &Server,
+        line: Line,
+    ) -> Result<Runtime, Failed> {
         let failed = |error: io::Error| format!("{} could not be started: {error}", program.display());
         let Some(entry) = package.entry(kind.condition()) else {
             return Err(format!("the package has no entry for the condition `{}`", kind.condition()));
@@ -119,7 +134,10 @@ impl Runtime {
                 command.arg("--no-warnings").arg(script).arg(&url).arg(package.folder.join(entry));
             }
             Kind::Chromium => {
-                command.args(CHROMIUM_FLAGS).arg(format!("--user-data-dir={}", folder.path().join("profile").display())).arg(format!("{}/", server.url));
+                command
+                    .args(CHROMIUM_FLAGS)
+                    .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
+                    .arg(format!("{}/", server.url));
             }
             Kind::Workerd => {
                 let config = write_worker(folder.path(), package, entry).map_err(failed)?;
@@ -144,7 +162,11 @@ impl Runtime {
         if kind == Kind::Workerd {
             let version = version(program).await;
             let request = timeout(PATIENCE, runtime.request(&url, &version)).await;
-            runtime._request = Some(request.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(|error| runtime.failure(&error.to_string()))?);
+            runtime._request = Some(
+                request
+                    .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+                    .map_err(|error| runtime.failure(&error.to_string()))?,
+            );
         }
         let answer = runtime.answer().await?;
         runtime.version = answer["version"].as_str().unwrap_or_default().trim_start_matches('v').to_owned();
@@ -174,7 +196,8 @@ impl Runtime {
             return Err(self.failure(&format!("no answer within {} seconds", PATIENCE.as_secs())));
         };
         self.busy += at.saturating_duration_since(self.asked);
-        let answer: Value = serde_json::from_slice(&answer).map_err(|error| format!("its answer is no JSON: {error}"))?;
+        let answer: Value =
+            serde_json::from_slice(&answer).map_err(|error| format!("its answer is no JSON: {error}"))?;
         match answer["error"].as_str() {
             Some(error) => Err(error.to_owned()),
             None => Ok(answer),
@@ -189,11 +212,17 @@ impl Runtime {
     /// Sends workerd the request in which it works.
     async fn request(&mut self, url: &str, version: &str) -> io::Result<TcpStream> {
         let stdout = self.process.stdout.take().ok_or_else(|| io::Error::other("it has no output"))?;
-        let line = BufReader::new(stdout).lines().next_line().await?.ok_or_else(|| io::Error::other("it ended at once"))?;
+        let line =
+            BufReader::new(stdout).lines().next_line().await?.ok_or_else(|| io::Error::other("it ended at once"))?;
         let event: Value = serde_json::from_str(&line).map_err(io::Error::other)?;
-        let port = event["port"].as_u64().and_then(|port| u16::try_from(port).ok()).ok_or_else(|| io::Error::other("it took no port"))?;
+        let port = event["port"]
+            .as_u64()
+            .and_then(|port| u16::try_from(port).ok())
+            .ok_or_else(|| io::Error::other("it took no port"))?;
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.write_all(format!("GET /?work={url}&version={version} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").as_bytes()).await?;
+        stream
+            .write_all(format!("GET /?work={url}&version={version} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").as_bytes())
+            .await?;
         Ok(stream)
     }
 
