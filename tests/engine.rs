@@ -146,7 +146,7 @@ fn without_a_key_every_position_is_off_and_nothing_needs_one_at_0_and_100_percen
 
 #[test]
 fn the_same_number_is_the_same_key_however_it_is_written() {
-    let snapshot = snapshot("", r#""allow":[{"variant":"on","keys":["7","-7","0"]}],"default":"off""#);
+    let snapshot = snapshot("", r#""allow":[{"variant":"on","keys":["-7","0","7"]}],"default":"off""#);
     for json in ["7", "7.0", "70e-1", "\"7\"", "-7", "0", "-0.0"] {
         let context = Context::from_json(&format!(r#"{{"targetingKey":{json}}}"#)).unwrap();
         assert!(snapshot.at(now()).boolean("f", false, &context), "{json}");

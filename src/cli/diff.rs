@@ -117,7 +117,7 @@ impl Diff {
 
     fn sides(&self) -> Result<(Side, Side), Failure> {
         let Some(store) = &self.store.store else {
-            let side = |path: &Option<String>| from_files(path.as_deref().unwrap_or("."));
+            let side = |path: &Option<String>| files_side(path.as_deref().unwrap_or("."));
             return Ok((side(&self.old)?, side(&self.new)?));
         };
         let log = self.store.open(store)?;
@@ -125,12 +125,12 @@ impl Diff {
         let newest = versions[versions.len() - 1];
         let version = |text: &str| text.parse::<u64>().ok();
         let side = |text: &str| match version(text) {
-            Some(version) if versions.contains(&version) => self.from_log(&log, version),
+            Some(version) if versions.contains(&version) => self.version_side(&log, version),
             Some(version) => Err(Failure::File(format!(
                 "{store}: there is no version {version}; the newest of {} is {newest}",
                 count(versions.len(), "version")
             ))),
-            None => from_files(text),
+            None => files_side(text),
         };
         let new = self.new.clone().unwrap_or_else(|| newest.to_string());
         let old = match (&self.old, version(&new)) {
@@ -147,13 +147,13 @@ impl Diff {
         Ok((old, side(&new)?))
     }
 
-    fn from_log(&self, log: &Log, version: u64) -> Result<Side, Failure> {
+    fn version_side(&self, log: &Log, version: u64) -> Result<Side, Failure> {
         let (definitions, state) = contents(&self.store.entry(log, version)?)?;
         Ok(Side { name: format!("version {version}"), definitions, state: Some(state) })
     }
 }
 
-fn from_files(path: &str) -> Result<Side, Failure> {
+fn files_side(path: &str) -> Result<Side, Failure> {
     let definitions = Project::read(&[Path::new(path).to_owned()])?.definitions()?;
     Ok(Side { name: path.to_owned(), definitions, state: None })
 }

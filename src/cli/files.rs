@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use flagstone::snapshot::definitions::{Definitions, Problem, Severity, Source, json_schema, lint};
 use flagstone::snapshot::{SigningKey, TrustedKeys};
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
 use crate::answer::{BOLD, CYAN, Failure, RED, YELLOW, count};
 
 /// Reads a file, or standard input where it is called `-`.
@@ -103,7 +106,11 @@ impl Project {
                 files.push((path.display().to_string(), read(path)?));
             }
         }
-        Ok(Project { files })
+        // Problems are shown with the line they are in, and that must not be a secret.
+        match files.iter().find(|(_, text)| is_key(text)) {
+            Some((name, _)) => Err(Failure::File(format!("{name}: this is a key, no definitions; name another file"))),
+            None => Ok(Project { files }),
+        }
     }
 
     pub fn files(&self) -> usize {
@@ -180,6 +187,16 @@ impl Project {
 /// A file in a folder, without a `./` that says nothing.
 pub fn within(folder: &Path, name: impl AsRef<Path>) -> PathBuf {
     if folder.as_os_str() == "." { name.as_ref().to_owned() } else { folder.join(name) }
+}
+
+/// Whether the text is a JWK or a set of them.
+fn is_key(text: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Jwk {
+        kty: Option<IgnoredAny>,
+        keys: Option<IgnoredAny>,
+    }
+    serde_json::from_slice(text).is_ok_and(|jwk: Jwk| jwk.kty.is_some() || jwk.keys.is_some())
 }
 
 fn definitions_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {

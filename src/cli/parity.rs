@@ -19,7 +19,6 @@ use flagstone::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::answer::{Answer, BOLD, DIM, Failure, GREEN, RED, thousands, write_json};
 use crate::table::columns;
@@ -305,7 +304,10 @@ struct Chain([u8; 32]);
 
 impl Chain {
     fn add(&mut self, digest: &[u8]) {
-        self.0 = Sha256::new().chain_update(self.0).chain_update(digest).finalize().into();
+        let mut chained = hmac_sha256::Hash::new();
+        chained.update(self.0);
+        chained.update(digest);
+        self.0 = chained.finalize();
     }
 
     fn hex(&self) -> String {

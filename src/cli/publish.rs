@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flagstone::snapshot::SigningKey;
 use flagstone::snapshot::TrustedKeys;
-use flagstone::snapshot::definitions::{Change, Definitions, FlagState, Options, Problem, State, compile, diff};
+use flagstone::snapshot::definitions::{Change, Definitions, FlagState, Options, State, compile, diff};
 use flagstone::store::{Log, NewEntry, Record};
 use flagstone::{Audience, Timestamp};
 use serde_json::{Value, json};
@@ -65,10 +65,7 @@ pub struct Publish {
 impl Publish {
     pub fn run(self, out: &mut dyn Write) -> Result<Answer, Failure> {
         let project = Project::read(&self.paths)?;
-        let (Some(definitions), problems) = project.check() else { return Err(project.refusal(&project.check().1)) };
-        if problems.iter().any(Problem::is_error) {
-            return Err(project.refusal(&problems));
-        }
+        let definitions = project.definitions()?;
         let keys = self.key.iter().map(|path| signing_key(path)).collect::<Result<Vec<_>, _>>()?;
         let author = self.author.clone().map_or_else(author, Ok)?;
         let log = self.log(&keys)?;

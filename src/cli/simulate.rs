@@ -74,6 +74,7 @@ struct Report {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct FlagReport {
     flag: String,
     variants: Vec<Share>,
@@ -110,10 +111,10 @@ impl Simulate {
     pub fn run(self, out: &mut dyn Write) -> Result<Answer, Failure> {
         let now = self.now.unwrap_or_else(Timestamp::now);
         let side = match &self.snapshot {
-            Some(path) => self.from_snapshot(path)?,
-            None => self.from_definitions(&self.paths, now)?,
+            Some(path) => self.snapshot_side(path)?,
+            None => self.definitions_side(&self.paths, now)?,
         };
-        let against = self.against.as_deref().map(|path| self.from_either(path, now)).transpose()?;
+        let against = self.against.as_deref().map(|path| self.side(path, now)).transpose()?;
         let flags = self.flags(&side, against.as_ref())?;
 
         let mut tallies: Vec<Tally> = flags.iter().map(|_| Tally::default()).collect();
@@ -182,14 +183,14 @@ impl Simulate {
         }
     }
 
-    fn from_either(&self, path: &Path, now: Timestamp) -> Result<Side, Failure> {
+    fn side(&self, path: &Path, now: Timestamp) -> Result<Side, Failure> {
         if path.is_dir() || !is_snapshot(&files::read(path)?) {
-            return self.from_definitions(&[path.to_owned()], now);
+            return self.definitions_side(&[path.to_owned()], now);
         }
-        self.from_snapshot(path)
+        self.snapshot_side(path)
     }
 
-    fn from_snapshot(&self, path: &Path) -> Result<Side, Failure> {
+    fn snapshot_side(&self, path: &Path) -> Result<Side, Failure> {
         let keys = self.keys.as_deref().map(trusted_keys).transpose()?;
         let opened = open(path, keys.as_ref(), &Expected::default())?;
         let payload = serde_json::from_str(&opened.payload)
@@ -197,7 +198,7 @@ impl Simulate {
         Ok(Side { snapshot: opened.snapshot, payload })
     }
 
-    fn from_definitions(&self, paths: &[PathBuf], now: Timestamp) -> Result<Side, Failure> {
+    fn definitions_side(&self, paths: &[PathBuf], now: Timestamp) -> Result<Side, Failure> {
         let project = Project::read(paths)?;
         let definitions = project.definitions()?;
         let options = Options {

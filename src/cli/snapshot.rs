@@ -80,9 +80,9 @@ pub fn open(path: &Path, keys: Option<&TrustedKeys>, expected: &Expected) -> Res
     let broken = |error: &dyn std::fmt::Display| Failure::File(format!("{}: {error}", path.display()));
     let envelope = match Envelope::parse(&bytes) {
         Ok(envelope) => Some(envelope),
-        Err(error @ EnvelopeError::Malformed(_)) if Look::is_signed(&bytes) => return Err(refused(&error)),
-        Err(EnvelopeError::Malformed(_)) => None,
-        Err(error) => return Err(refused(&error)),
+        Err(EnvelopeError::Malformed(_)) if !Look::is_signed(&bytes) => None,
+        Err(error) if keys.is_some() => return Err(refused(&error)),
+        Err(error) => return Err(broken(&error)),
     };
     let (payload, kid) = match (envelope, keys) {
         (Some(envelope), Some(keys)) => {
@@ -91,7 +91,7 @@ pub fn open(path: &Path, keys: Option<&TrustedKeys>, expected: &Expected) -> Res
                 Some(environment) => environment.clone(),
                 None => Snapshot::from_payload(envelope.unverified_payload())
                     .map(|snapshot| snapshot.environment().to_owned())
-                    .unwrap_or_default(),
+                    .map_err(|error| refused(&LoadError::Snapshot(error)))?,
             };
             let verified = envelope.verify(keys, &environment, Typ::Snapshot).map_err(|error| refused(&error))?;
             (verified.payload, Some(verified.kid))

@@ -151,7 +151,7 @@ fn rust(definitions: &Definitions) -> String {
     for (key, flag) in &definitions.flags {
         text.push('\n');
         for line in about(flag) {
-            let _ = writeln!(text, "{}", format!("/// {line}").trim_end());
+            let _ = writeln!(text, "{}", format!("/// {}", doc(&line)).trim_end());
         }
         if !about(flag).is_empty() {
             text += "///\n";
@@ -160,10 +160,10 @@ fn rust(definitions: &Definitions) -> String {
         let values: BTreeMap<_, _> = flag.all_variants().iter().map(|(n, v)| (n.clone(), v.to_string())).collect();
         let list: Vec<_> = values.iter().map(|(name, value)| format!("{} = {value}", doc(name))).collect();
         let _ = writeln!(text, "/// A {} flag: {}.", kind.name(), doc(&list.join(", ")));
-        let constant = constants.unique(identifier(key.to_shouty_snake_case(), "FLAG"));
+        let constant = constants.unique(identifier(key.to_shouty_snake_case(), "FLAG"), "_");
         let _ = writeln!(text, "pub const {constant}: &str = {};", rust_string(key));
         if kind == FlagType::String {
-            let name = enums.unique(identifier(key.to_upper_camel_case(), "Flag"));
+            let name = enums.unique(identifier(key.to_upper_camel_case(), "Flag"), "");
             rust_enum(&mut text, &name, &constant, flag);
         }
     }
@@ -177,7 +177,7 @@ fn rust_enum(text: &mut String, name: &str, constant: &str, flag: &Flag) {
     for (variant, value) in flag.all_variants().iter() {
         let value = value.as_str().unwrap_or_default().to_owned();
         if !variants.iter().any(|(_, other)| *other == value) {
-            variants.push((names.unique(identifier(variant.to_upper_camel_case(), "Variant")), value));
+            variants.push((names.unique(identifier(variant.to_upper_camel_case(), "Variant"), ""), value));
         }
     }
     let _ = write!(
@@ -235,8 +235,8 @@ fn identifier(name: String, otherwise: &str) -> String {
 struct Names(BTreeSet<String>);
 
 impl Names {
-    fn unique(&mut self, name: String) -> String {
-        let numbered = (2..).map(|number| format!("{name}_{number}"));
+    fn unique(&mut self, name: String, separator: &str) -> String {
+        let numbered = (2..).map(|number| format!("{name}{separator}{number}"));
         let free = std::iter::once(name.clone()).chain(numbered).find(|name| !self.0.contains(name)).unwrap_or(name);
         self.0.insert(free.clone());
         free

@@ -1,5 +1,5 @@
 use crate::Timestamp;
-use crate::snapshot::json::{JsonError, Kind, Reader, Text};
+use crate::snapshot::json::{Document, Fault, Id, Kind};
 use crate::snapshot::load::AttributePath;
 use std::fmt;
 
@@ -99,9 +99,8 @@ impl Context {
     /// Where the text is no JSON object, names an attribute twice, or is nested deeper than 128. A string that holds
     /// half of a surrogate pair is no error: JavaScript can send one, and it counts as missing.
     pub fn from_json(json: &str) -> Result<Self, ContextError> {
-        let mut reader = Reader::new(json);
-        let context = read_object(&mut reader).map(|attributes| Context { attributes });
-        context.and_then(|context| reader.end().map(|()| context)).map_err(ContextError)
+        let document = Document::parse_any(json).map_err(ContextError)?;
+        read_object(&document, document.root()).map(|attributes| Context { attributes }).map_err(ContextError)
     }
 
     /// What a path like `account.plan` leads to.
@@ -116,47 +115,33 @@ impl Context {
     }
 }
 
-fn read_object(reader: &mut Reader<'_>) -> Result<Object, Box<JsonError>> {
+fn read_object(document: &Document<'_>, id: Id) -> Result<Object, Box<Fault>> {
     let mut members = Vec::new();
-    let mut rest = reader.object()?;
-    while let Some(name) = reader.next_member(&mut rest)? {
-        let value = read_value(reader).map_err(|error| error.within(&name))?;
-        members.push((name.into_owned(), value));
+    for (name, value) in document.members(id)? {
+        members.push((document.text(name).to_owned(), read_value(document, value)?));
     }
     members.sort_unstable_by(|(a, _): &(String, _), (b, _)| a.cmp(b));
-    if let Some(twice) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        return reader.error(format!("`{}` stands here twice", twice[0].0));
-    }
     Ok(Object { members })
 }
 
-fn read_value(reader: &mut Reader<'_>) -> Result<Value, Box<JsonError>> {
-    Ok(match reader.peek()? {
-        Kind::Null => {
-            reader.null()?;
-            Value::Null
-        }
-        Kind::Boolean => Value::Boolean(reader.boolean()?),
-        Kind::Number => Value::Number(crate::number::parse(reader.number()?)),
-        Kind::String => match reader.text()? {
-            Text::WellFormed(text) => Value::String(text.into_owned()),
-            Text::IllFormed => Value::Null,
-        },
+fn read_value(document: &Document<'_>, id: Id) -> Result<Value, Box<Fault>> {
+    Ok(match document.kind(id) {
+        Kind::Null | Kind::IllFormed => Value::Null,
+        Kind::Boolean => Value::Boolean(document.boolean(id)?),
+        // A number too large for a double is infinite, and so counts as missing.
+        Kind::Number => Value::Number(crate::number::parse(document.text(document.source(id)))),
+        Kind::String => Value::String(document.string(id)?.to_owned()),
         Kind::Array => {
-            let mut elements = Vec::new();
-            let mut rest = reader.array()?;
-            while reader.next_element(&mut rest)? {
-                elements.push(read_value(reader)?);
-            }
-            Value::List(elements)
+            let elements = document.elements(id)?;
+            Value::List(elements.map(|element| read_value(document, element)).collect::<Result<_, _>>()?)
         }
-        Kind::Object => Value::Object(read_object(reader)?),
+        Kind::Object => Value::Object(read_object(document, id)?),
     })
 }
 
 /// A text that is no context: what is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContextError(Box<JsonError>);
+pub struct ContextError(Box<Fault>);
 
 impl fmt::Display for ContextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

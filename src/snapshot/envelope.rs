@@ -2,7 +2,7 @@ use std::fmt;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 
-use super::json::{Kind, ReadMember, Reader, Result as JsonResult};
+use super::json::{Document, Fault, Id, Result as JsonResult};
 use super::keys::TrustedKeys;
 
 /// The most signatures an envelope may carry: rotation needs two, and each one costs a reader time.
@@ -126,49 +126,37 @@ impl Envelope {
         if looks_compact(bytes) {
             return Err(EnvelopeError::Serialization("compact"));
         }
-        let mut payload = None;
-        let mut signatures = Vec::new();
-        let mut signatures_seen = false;
-        let mut flattened = false;
-        document(bytes, &mut |reader, name| {
-            match name {
-                "payload" => payload = Some(reader.string()?.into_owned()),
-                "signatures" => {
-                    signatures_seen = true;
-                    reader.elements(&mut |reader| {
-                        if signatures.len() == MAX_SIGNATURES {
-                            return reader.error(format!("more than {MAX_SIGNATURES} signatures"));
-                        }
-                        signatures.push(Signature::read(reader)?);
-                        Ok(())
-                    })?;
-                }
-                "protected" | "header" | "signature" => {
-                    flattened = true;
-                    skip(reader)?;
-                }
-                _ => skip(reader)?,
+        let malformed = |fault: Box<Fault>| EnvelopeError::Malformed(fault.to_string());
+        let document = Document::parse_bytes(bytes).map_err(malformed)?;
+        let root = document.root();
+        for flattened in ["protected", "header", "signature"] {
+            if document.get(root, flattened).map_err(malformed)?.is_some() {
+                return Err(EnvelopeError::Serialization("flattened"));
             }
-            Ok(())
-        })
-        .map_err(|error| EnvelopeError::Malformed(error.to_string()))?;
-        let malformed = |message: &str| Err(EnvelopeError::Malformed(message.to_owned()));
-        if flattened {
-            return Err(EnvelopeError::Serialization("flattened"));
         }
-        let Some(payload) = payload else {
-            return malformed("`payload` is missing (a detached payload cannot be read)");
-        };
-        if !signatures_seen {
-            return malformed("`signatures` is missing");
-        }
-        if signatures.is_empty() {
-            return malformed("`signatures` is empty: nobody signed this");
-        }
-        if signatures.windows(2).any(|pair| pair[0].encodes_payload() != pair[1].encodes_payload()) {
+        let envelope = Envelope::read(&document).map_err(malformed)?;
+        if envelope.signatures.windows(2).any(|pair| pair[0].encodes_payload() != pair[1].encodes_payload()) {
             return Err(EnvelopeError::MixedEncoding);
         }
-        Ok(Envelope { payload, signatures })
+        Ok(envelope)
+    }
+
+    fn read(document: &Document<'_>) -> JsonResult<Envelope> {
+        let Some(payload) = document.get(document.root(), "payload")? else {
+            return document.error(document.root(), &["`payload` is missing (a detached payload cannot be read)"]);
+        };
+        let list = document.need(document.root(), "signatures")?;
+        let mut signatures = Vec::new();
+        for signature in document.elements(list)? {
+            if signatures.len() == MAX_SIGNATURES {
+                return document.error(list, &["more than 16 signatures"]);
+            }
+            signatures.push(Signature::read(document, signature)?);
+        }
+        if signatures.is_empty() {
+            return document.error(list, &["`signatures` is empty: nobody signed this"]);
+        }
+        Ok(Envelope { payload: document.string(payload)?.to_owned(), signatures })
     }
 
     /// The payload, whoever wrote it. Nothing may be decided by it until one of the [candidates](Envelope::candidates)
@@ -289,31 +277,27 @@ impl Envelope {
 }
 
 impl Signature {
-    fn read(reader: &mut Reader) -> JsonResult<Signature> {
-        let mut encoded = String::new();
-        let mut protected = Header::default();
-        let mut unprotected = Header::default();
-        let mut bytes = None;
-        reader.members(&mut |reader, name| {
-            match name {
-                "protected" => {
-                    let decoded = base64url(reader)?;
-                    // The header's own offsets would point into the decoded text.
-                    match document(&decoded, &mut |reader, name| protected.read(reader, name)) {
-                        Ok(()) => encoded = Base64UrlUnpadded::encode_string(&decoded),
-                        Err(error) => return reader.error(format!("the decoded header: {error}")),
-                    }
-                }
-                "header" => reader.members(&mut |reader, name| unprotected.read(reader, name))?,
-                "signature" => bytes = Some(base64url(reader)?),
-                _ => skip(reader)?,
+    fn read(document: &Document<'_>, id: Id) -> JsonResult<Signature> {
+        let mut signature = Signature {
+            encoded: String::new(),
+            protected: Header::default(),
+            unprotected: Header::default(),
+            bytes: base64url(document, document.need(id, "signature")?)?,
+        };
+        if let Some(protected) = document.get(id, "protected")? {
+            signature.encoded = document.string(protected)?.to_owned();
+            let decoded = base64url(document, protected)?;
+            let header = Document::parse_bytes(&decoded);
+            // The header's own places would be places in the decoded text.
+            match header.and_then(|header| Header::read(&header, header.root())) {
+                Ok(header) => signature.protected = header,
+                Err(fault) => return document.error(protected, &["the decoded header: ", &fault.to_string()]),
             }
-            Ok(())
-        })?;
-        match bytes {
-            Some(bytes) => Ok(Signature { encoded, protected, unprotected, bytes }),
-            None => reader.error("`signature` is missing"),
         }
+        if let Some(header) = document.get(id, "header")? {
+            signature.unprotected = Header::read(document, header)?;
+        }
+        Ok(signature)
     }
 
     /// Whose signature this claims to be, wherever it says so: a kid outside the protected header is refused, but only
@@ -354,16 +338,16 @@ impl Signature {
 }
 
 impl Header {
-    fn read(&mut self, reader: &mut Reader, name: &str) -> JsonResult<()> {
-        match name {
-            "alg" => self.alg = Some(reader.string()?.into_owned()),
-            "b64" => self.b64 = Some(reader.boolean()?),
-            "crit" => self.crit = Some(strings(reader)?),
-            "kid" => self.kid = Some(reader.string()?.into_owned()),
-            "typ" => self.typ = Some(reader.string()?.into_owned()),
-            _ => skip(reader)?,
-        }
-        Ok(())
+    fn read(document: &Document<'_>, id: Id) -> JsonResult<Header> {
+        let b64 = document.get(id, "b64")?;
+        let crit = document.get(id, "crit")?;
+        Ok(Header {
+            alg: text(document, id, "alg")?,
+            b64: b64.map(|b64| document.boolean(b64)).transpose()?,
+            crit: crit.map(|crit| strings(document, crit)).transpose()?,
+            kid: text(document, id, "kid")?,
+            typ: text(document, id, "typ")?,
+        })
     }
 
     /// The name of a parameter that it holds.
@@ -399,37 +383,23 @@ fn looks_compact(bytes: &[u8]) -> bool {
     text.first().is_some_and(u8::is_ascii_alphanumeric) && text.iter().filter(|byte| **byte == b'.').count() == 2
 }
 
-/// Reads a document that is one object, member by member.
-pub(super) fn document<'a>(bytes: &'a [u8], each: ReadMember<'_, 'a>) -> JsonResult<()> {
-    let mut reader = Reader::from_bytes(bytes)?;
-    reader.members(each)?;
-    reader.end()
-}
-
-pub(super) fn strings(reader: &mut Reader) -> JsonResult<Vec<String>> {
-    let mut strings = Vec::new();
-    reader.elements(&mut |reader| {
-        strings.push(reader.string()?.into_owned());
-        Ok(())
-    })?;
-    Ok(strings)
-}
-
-/// Passes over a value; unlike [`Reader::skip`] it refuses members that occur twice.
-pub(super) fn skip(reader: &mut Reader) -> JsonResult<()> {
-    match reader.peek()? {
-        Kind::Object => reader.members(&mut |reader, _| skip(reader)),
-        Kind::Array => reader.elements(&mut |reader| skip(reader)),
-        _ => reader.skip().map(drop),
+/// A member that is a string, if it is there.
+pub(super) fn text(document: &Document<'_>, object: Id, name: &str) -> JsonResult<Option<String>> {
+    match document.get(object, name)? {
+        Some(value) => Ok(Some(document.string(value)?.to_owned())),
+        None => Ok(None),
     }
 }
 
+pub(super) fn strings(document: &Document<'_>, list: Id) -> JsonResult<Vec<String>> {
+    document.elements(list)?.map(|element| document.string(element).map(str::to_owned)).collect()
+}
+
 /// Reads bytes in base64url, canonical and without padding; an error does not show the text.
-pub(super) fn base64url(reader: &mut Reader) -> JsonResult<Vec<u8>> {
-    let text = reader.string()?;
-    match Base64UrlUnpadded::decode_vec(&text) {
+pub(super) fn base64url(document: &Document<'_>, id: Id) -> JsonResult<Vec<u8>> {
+    match Base64UrlUnpadded::decode_vec(document.string(id)?) {
         Ok(bytes) => Ok(bytes),
-        Err(_) => reader.error("not canonical base64url without padding"),
+        Err(_) => document.error(id, &["not canonical base64url without padding"]),
     }
 }
 

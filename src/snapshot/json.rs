@@ -1,141 +1,305 @@
-//! A strict JSON reader that pulls one value at a time (RFC 8259, RFC 7493's ban on duplicate members left to the
-//! callers, who know their members).
+//! A strict JSON reader (RFC 8259): a document becomes a run of small nodes that say where in the text things stand.
 //!
-//! Everything signed passes through it, natively and in WebAssembly, so there is one answer to what a document says.
-//! It exists beside `serde_json` because that costs a browser about 35 KB and cannot say that a string holds a lone
-//! surrogate, which a context may and a snapshot may not.
+//! Everything signed passes through it, natively and in WebAssembly, so there is one answer to what a document says. No
+//! object may have two members of one name (RFC 7493), and nothing is nested deeper than 128. It exists beside
+//! `serde_json` because that costs a browser about 35 KB and cannot say that a string holds half of a surrogate pair,
+//! which a context may and a snapshot may not.
 
-use std::borrow::Cow;
+use super::model::Span;
+use super::names::{Names, Texts};
 use std::fmt;
 
 /// The deepest nesting of arrays and objects that is read.
-pub(crate) const MAX_DEPTH: u32 = 128;
+const MAX_DEPTH: u32 = 128;
 
 /// What is wrong with a document, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct JsonError {
-    /// The members and elements around the fault, outermost first.
-    pub path: Vec<String>,
+pub(crate) struct Fault {
+    /// Like `flags.use_new_gateway.rules[0].serve`; empty for the document itself.
+    pub path: String,
     /// Bytes from the start of the document.
     pub offset: usize,
     pub message: String,
     /// A name this engine does not know, where that is all that is wrong.
-    pub unsupported: Option<String>,
+    pub unsupported: Option<Span>,
 }
 
-impl JsonError {
-    /// Names the member or element that the fault lies in.
-    pub(crate) fn within(mut self: Box<Self>, name: &str) -> Box<Self> {
-        self.path.insert(0, name.to_owned());
-        self
-    }
-}
-
-impl fmt::Display for JsonError {
+impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.path.is_empty() {
-            write!(f, "{}: ", self.path.join("."))?;
+            f.write_str(&self.path)?;
+            f.write_str(": ")?;
         }
-        write!(f, "{} (at byte {})", self.message, self.offset)
+        f.write_str(&self.message)?;
+        f.write_str(" (at byte ")?;
+        fmt::Display::fmt(&self.offset, f)?;
+        f.write_str(")")
     }
 }
 
 /// Boxed, for every step of reading hands it on and nearly none has one.
-pub(crate) type Result<T> = std::result::Result<T, Box<JsonError>>;
+pub(crate) type Result<T> = std::result::Result<T, Box<Fault>>;
 
-/// The most members that an object with known members may have.
-const MAX_MEMBERS: usize = 64;
-
-/// The kind of the value that comes next.
+/// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Object,
     Array,
     String,
+    /// A string with half of a surrogate pair, which is no Unicode text.
+    IllFormed,
     Number,
     Boolean,
     Null,
 }
 
-/// A string of the document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Text<'a> {
-    /// Its escapes, if it had any, undone.
-    WellFormed(Cow<'a, str>),
-    /// It holds half of a surrogate pair and so is no Unicode text.
-    IllFormed,
+/// A value of the document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Id(u32);
+
+struct Node {
+    kind: Kind,
+    /// Where the value's text begins and ends in the document.
+    start: u32,
+    end: u32,
+    /// Of a string without its quotes and escapes.
+    text: Span,
+    /// The node after this one and all in it.
+    next: u32,
 }
 
-/// The members of an object, or the elements of an array, that are still to come.
-pub(crate) struct Rest {
-    first: bool,
-}
-
-/// A place in the document to come back to.
-#[derive(Clone, Copy)]
-pub(crate) struct Mark {
-    offset: usize,
-    depth: u32,
-}
-
-/// What reads a member's value, given its name.
-pub(crate) type ReadMember<'r, 'a> = &'r mut dyn FnMut(&mut Reader<'a>, &str) -> Result<()>;
-
-fn fault(offset: usize, message: &str) -> Box<JsonError> {
-    Box::new(JsonError { path: Vec::new(), offset, message: message.to_owned(), unsupported: None })
-}
-
-pub(crate) struct Reader<'a> {
+/// A document, read.
+pub(crate) struct Document<'a> {
     text: &'a str,
-    offset: usize,
-    depth: u32,
+    /// Texts that do not stand in the document as they are; their spans begin where the document ends.
+    pub unescaped: String,
+    nodes: Vec<Node>,
 }
 
-impl<'a> Reader<'a> {
-    pub(crate) fn new(text: &'a str) -> Self {
-        Reader { text, offset: 0, depth: 0 }
-    }
-
-    /// Reads bytes that should be UTF-8; a byte order mark is refused like anything else that is not JSON.
-    pub(crate) fn from_bytes(bytes: &'a [u8]) -> Result<Self> {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Reader::new(text)),
-            Err(error) => Err(fault(error.valid_up_to(), "not UTF-8")),
+impl<'a> Document<'a> {
+    /// Reads a document in which every string is Unicode text.
+    pub(crate) fn parse(text: &'a str) -> Result<Self> {
+        let document = Document::parse_any(text)?;
+        match document.nodes.iter().position(|node| node.kind == Kind::IllFormed) {
+            Some(node) => document.error(Id(node as u32), &["the string holds half of a surrogate pair"]),
+            None => Ok(document),
         }
     }
 
-    pub(crate) fn error<T>(&self, message: impl AsRef<str>) -> Result<T> {
-        Err(fault(self.offset, message.as_ref()))
+    /// Reads bytes that should be UTF-8; a byte order mark is refused like anything else that is not JSON.
+    pub(crate) fn parse_bytes(bytes: &'a [u8]) -> Result<Self> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Document::parse(text),
+            Err(error) => Err(fault(error.valid_up_to(), "not UTF-8".to_owned())),
+        }
     }
 
-    /// Where the next value starts, past white space.
-    pub(crate) fn offset(&mut self) -> usize {
-        self.white_space();
-        self.offset
+    /// Reads a document whose strings may be ill formed.
+    pub(crate) fn parse_any(text: &'a str) -> Result<Self> {
+        let mut parser =
+            Parser { document: Document { text, unescaped: String::new(), nodes: Vec::new() }, offset: 0, depth: 0 };
+        parser.value()?;
+        parser.white_space();
+        if parser.offset < text.len() { parser.unexpected("the end of the document") } else { Ok(parser.document) }
     }
 
-    /// Remembers the place of the next value, for [`Reader::back_to`].
-    pub(crate) fn mark(&mut self) -> Mark {
-        Mark { offset: self.offset(), depth: self.depth }
+    pub(crate) fn root(&self) -> Id {
+        Id(0)
     }
 
-    /// The text from a place to here, where the reader has just read a value.
-    pub(crate) fn since(&self, mark: Mark) -> &'a str {
-        self.text.get(mark.offset..self.offset).unwrap_or_default()
+    fn node(&self, id: Id) -> &Node {
+        &self.nodes[id.0 as usize]
     }
 
-    /// Goes to a place remembered earlier.
-    pub(crate) fn back_to(&mut self, mark: Mark) {
-        self.offset = mark.offset;
-        self.depth = mark.depth;
+    pub(crate) fn kind(&self, id: Id) -> Kind {
+        self.node(id).kind
     }
 
-    fn rest(&self) -> &'a str {
-        self.text.get(self.offset..).unwrap_or_default()
+    /// The value as it stands in the document.
+    pub(crate) fn source(&self, id: Id) -> Span {
+        let Node { start, end, .. } = *self.node(id);
+        Span { start, length: end - start }
+    }
+
+    pub(crate) fn texts(&self) -> Texts<'_> {
+        Texts { document: self.text, unescaped: &self.unescaped }
+    }
+
+    pub(crate) fn text(&self, span: Span) -> &str {
+        self.texts().get(span)
+    }
+
+    /// Refuses a value, with a message in parts.
+    pub(crate) fn error<T>(&self, at: Id, message: &[&str]) -> Result<T> {
+        Err(self.fault(at, message))
+    }
+
+    pub(crate) fn fault(&self, at: Id, message: &[&str]) -> Box<Fault> {
+        let mut fault = fault(self.node(at).start as usize, message.concat());
+        // The way down to the value is looked for only now that it is needed.
+        let mut around = self.root();
+        while around != at {
+            let object = self.kind(around) == Kind::Object;
+            let (mut child, mut index) = (around.0 + 1, 0u32);
+            let value = loop {
+                let value = if object { child + 1 } else { child };
+                let next = self.nodes[value as usize].next;
+                if at.0 < next {
+                    break value;
+                }
+                (child, index) = (next, index + 1);
+            };
+            if object {
+                let dot = if fault.path.is_empty() { "" } else { "." };
+                fault.path.push_str(dot);
+                fault.path.push_str(self.text(self.nodes[child as usize].text));
+            } else {
+                for part in ["[", &index.to_string(), "]"] {
+                    fault.path.push_str(part);
+                }
+            }
+            // What is at fault may be the member's name.
+            around = Id(value.min(at.0));
+        }
+        fault
+    }
+
+    /// The elements of an array.
+    pub(crate) fn elements(&self, id: Id) -> Result<Children<'_, 'a>> {
+        match self.kind(id) {
+            Kind::Array => Ok(Children { document: self, at: id.0 + 1, end: self.node(id).next }),
+            _ => self.error(id, &["expected an array"]),
+        }
+    }
+
+    /// The members of an object: each name's value, for [`Document::name`] to name.
+    pub(crate) fn members(&self, id: Id) -> Result<Members<'_, 'a>> {
+        match self.kind(id) {
+            Kind::Object => Ok(Members(Children { document: self, at: id.0 + 1, end: self.node(id).next })),
+            _ => self.error(id, &["expected an object"]),
+        }
+    }
+
+    /// The value of an object's member.
+    pub(crate) fn get(&self, object: Id, name: &str) -> Result<Option<Id>> {
+        let mut members = self.members(object)?;
+        Ok(members.find(|&(other, _)| self.text(other) == name).map(|(_, value)| value))
+    }
+
+    /// The value of a member that must be there.
+    pub(crate) fn need(&self, object: Id, name: &str) -> Result<Id> {
+        match self.get(object, name)? {
+            Some(value) => Ok(value),
+            None => self.error(object, &["`", name, "` is missing"]),
+        }
+    }
+
+    pub(crate) fn string(&self, id: Id) -> Result<&str> {
+        Ok(self.text(self.span(id)?))
+    }
+
+    /// A string's text.
+    pub(crate) fn span(&self, id: Id) -> Result<Span> {
+        let node = self.node(id);
+        if node.kind == Kind::String { Ok(node.text) } else { self.error(id, &["expected a string"]) }
+    }
+
+    pub(crate) fn boolean(&self, id: Id) -> Result<bool> {
+        match self.kind(id) {
+            Kind::Boolean => Ok(self.text(self.source(id)) == "true"),
+            _ => self.error(id, &["expected `true` or `false`"]),
+        }
+    }
+
+    /// A whole number from `min` to `max`, written without fraction and exponent.
+    pub(crate) fn whole(&self, id: Id, min: i64, max: i64) -> Result<i64> {
+        let text = self.text(self.source(id));
+        match text.parse() {
+            Ok(number) if (min..=max).contains(&number) && self.kind(id) == Kind::Number => Ok(number),
+            _ => self.error(id, &["expected a whole number from ", &min.to_string(), " to ", &max.to_string()]),
+        }
+    }
+
+    pub(crate) fn number(&self, id: Id) -> Result<f64> {
+        match self.kind(id) {
+            Kind::Number => match crate::number::parse(self.text(self.source(id))) {
+                number if number.is_finite() => Ok(number),
+                _ => self.error(id, &["the number is too large"]),
+            },
+            _ => self.error(id, &["expected a number"]),
+        }
+    }
+}
+
+fn fault(offset: usize, message: String) -> Box<Fault> {
+    Box::new(Fault { path: String::new(), offset, message, unsupported: None })
+}
+
+/// Values one after another.
+#[derive(Clone)]
+pub(crate) struct Children<'d, 'a> {
+    document: &'d Document<'a>,
+    at: u32,
+    end: u32,
+}
+
+impl Iterator for Children<'_, '_> {
+    type Item = Id;
+
+    fn next(&mut self) -> Option<Id> {
+        if self.at == self.end {
+            return None;
+        }
+        let id = Id(self.at);
+        self.at = self.document.node(id).next;
+        Some(id)
+    }
+}
+
+/// Names and values in turn.
+pub(crate) struct Members<'d, 'a>(Children<'d, 'a>);
+
+impl Iterator for Members<'_, '_> {
+    type Item = (Span, Id);
+
+    fn next(&mut self) -> Option<(Span, Id)> {
+        loop {
+            let (name, value) = (self.0.next()?, self.0.next()?);
+            let name = self.0.document.node(name);
+            // Where strings may be ill formed, a name that is no text names nothing.
+            if name.kind == Kind::String {
+                return Some((name.text, value));
+            }
+        }
+    }
+}
+
+struct Parser<'a> {
+    document: Document<'a>,
+    offset: usize,
+    depth: u32,
+}
+
+impl Parser<'_> {
+    fn rest(&self) -> &str {
+        self.document.text.get(self.offset..).unwrap_or_default()
     }
 
     fn byte(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.offset).copied()
+        self.document.text.as_bytes().get(self.offset).copied()
+    }
+
+    fn error<T>(&self, message: &str) -> Result<T> {
+        Err(fault(self.offset, message.to_owned()))
+    }
+
+    fn unexpected<T>(&self, wanted: &str) -> Result<T> {
+        match self.rest().chars().next() {
+            None => self.error(&["expected ", wanted, ", but the document ends here"].concat()),
+            Some(found) => {
+                self.error(&["expected ", wanted, ", found `", found.encode_utf8(&mut [0; 4]), "`"].concat())
+            }
+        }
     }
 
     fn white_space(&mut self) {
@@ -144,183 +308,178 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn expect(&mut self, byte: u8, what: &str) -> Result<()> {
+    /// Consumes `byte` if it comes next.
+    fn eat(&mut self, byte: u8) -> bool {
         self.white_space();
-        if self.byte() == Some(byte) {
-            self.offset += 1;
-            Ok(())
-        } else {
-            self.unexpected(what)
-        }
+        let found = self.byte() == Some(byte);
+        self.offset += usize::from(found);
+        found
     }
 
-    fn unexpected<T>(&self, wanted: &str) -> Result<T> {
-        match self.rest().chars().next() {
-            None => self.error(["expected ", wanted, ", but the document ends here"].concat()),
-            Some(found) => self.error(["expected ", wanted, ", found `", found.encode_utf8(&mut [0; 4]), "`"].concat()),
-        }
-    }
-
-    /// Says what comes next without consuming it.
-    pub(crate) fn peek(&mut self) -> Result<Kind> {
+    fn value(&mut self) -> Result<()> {
         self.white_space();
-        Ok(match self.byte() {
-            Some(b'{') => Kind::Object,
-            Some(b'[') => Kind::Array,
-            Some(b'"') => Kind::String,
-            Some(b'-' | b'0'..=b'9') => Kind::Number,
-            Some(b't' | b'f') => Kind::Boolean,
-            Some(b'n') => Kind::Null,
+        let (start, id) = (self.offset, self.document.nodes.len());
+        self.document.nodes.push(Node {
+            kind: Kind::Null,
+            start: start as u32,
+            end: 0,
+            text: Span::default(),
+            next: 0,
+        });
+        let kind = match self.byte() {
+            Some(b'{') => self.container(b'}', Kind::Object)?,
+            Some(b'[') => self.container(b']', Kind::Array)?,
+            Some(b'"') => {
+                let (text, kind) = self.string()?;
+                self.document.nodes[id].text = text;
+                kind
+            }
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            Some(b't') => self.word("true", Kind::Boolean)?,
+            Some(b'f') => self.word("false", Kind::Boolean)?,
+            Some(b'n') => self.word("null", Kind::Null)?,
             _ => return self.unexpected("a value"),
-        })
+        };
+        let next = self.document.nodes.len() as u32;
+        let node = &mut self.document.nodes[id];
+        (node.kind, node.end, node.next) = (kind, self.offset as u32, next);
+        if kind == Kind::Object { self.each_once(id) } else { Ok(()) }
     }
 
-    /// Opens an object; its members come from [`Reader::next_member`].
-    pub(crate) fn object(&mut self) -> Result<Rest> {
-        self.expect(b'{', "an object")?;
-        self.enter()
+    fn word(&mut self, word: &str, kind: Kind) -> Result<Kind> {
+        if !self.rest().starts_with(word) {
+            return self.unexpected("a value");
+        }
+        self.offset += word.len();
+        Ok(kind)
     }
 
-    /// Opens an array; [`Reader::next_element`] says whether another element follows.
-    pub(crate) fn array(&mut self) -> Result<Rest> {
-        self.expect(b'[', "an array")?;
-        self.enter()
-    }
-
-    fn enter(&mut self) -> Result<Rest> {
+    fn container(&mut self, close: u8, kind: Kind) -> Result<Kind> {
+        self.offset += 1;
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return self.error("nested deeper than 128");
         }
-        Ok(Rest { first: true })
-    }
-
-    /// The next member's name, with the reader set before its value; `None` after the last.
-    pub(crate) fn next_member(&mut self, rest: &mut Rest) -> Result<Option<Cow<'a, str>>> {
-        if !self.next(rest, b'}', "`,` or `}`")? {
-            return Ok(None);
+        let mut first = true;
+        while !self.eat(close) {
+            if !first && !self.eat(b',') {
+                return self.unexpected(if kind == Kind::Object { "`,` or `}`" } else { "`,` or `]`" });
+            }
+            first = false;
+            if kind == Kind::Object {
+                self.white_space();
+                if self.byte() != Some(b'"') {
+                    return self.unexpected("a member's name");
+                }
+                self.value()?;
+                if !self.eat(b':') {
+                    return self.unexpected("`:`");
+                }
+            }
+            self.value()?;
         }
-        let name = self.string()?;
-        self.expect(b':', "`:`")?;
-        Ok(Some(name))
+        self.depth -= 1;
+        Ok(kind)
     }
 
-    /// Whether an element follows, with the reader set before it.
-    pub(crate) fn next_element(&mut self, rest: &mut Rest) -> Result<bool> {
-        self.next(rest, b']', "`,` or `]`")
+    /// Makes sure that the object that was just read has no two members of one name.
+    fn each_once(&self, object: usize) -> Result<()> {
+        let document = &self.document;
+        let (at, end) = (object as u32 + 1, document.nodes.len() as u32);
+        let members = Children { document, at, end };
+        let names = members.step_by(2).filter(|&name| document.kind(name) == Kind::String);
+        let names = names.map(|name| document.node(name).text);
+        let mut table = Names::default();
+        for (index, name) in names.clone().enumerate() {
+            let text = document.text(name);
+            // Few names are compared one by one, many by a table.
+            let twice = if index < 8 {
+                names.clone().take(index).any(|other| document.text(other) == text)
+            } else {
+                if index == 8 {
+                    for name in names.clone().take(8) {
+                        table.add(name, document.texts());
+                    }
+                }
+                let twice = table.find(text, document.texts()).is_some();
+                table.add(name, document.texts());
+                twice
+            };
+            if twice {
+                return Err(fault(
+                    document.node(Id(object as u32)).start as usize,
+                    ["`", text, "` stands twice in one object"].concat(),
+                ));
+            }
+        }
+        Ok(())
     }
 
-    fn next(&mut self, rest: &mut Rest, close: u8, wanted: &str) -> Result<bool> {
-        self.white_space();
-        if self.byte() == Some(close) {
+    fn number(&mut self) -> Result<Kind> {
+        self.offset += usize::from(self.byte() == Some(b'-'));
+        if self.byte() == Some(b'0') {
             self.offset += 1;
-            self.depth -= 1;
-            return Ok(false);
+        } else {
+            self.digits()?;
         }
-        if !rest.first {
-            self.expect(b',', wanted)?;
+        if self.byte() == Some(b'.') {
+            self.offset += 1;
+            self.digits()?;
         }
-        rest.first = false;
-        Ok(true)
+        if matches!(self.byte(), Some(b'e' | b'E')) {
+            self.offset += 1;
+            self.offset += usize::from(matches!(self.byte(), Some(b'+' | b'-')));
+            self.digits()?;
+        }
+        Ok(Kind::Number)
     }
 
-    /// Hands over the members of an object, of which none may occur twice; `read` consumes each value.
-    pub(crate) fn members(&mut self, read: ReadMember<'_, 'a>) -> Result<()> {
-        let mut names: Vec<Cow<'a, str>> = Vec::new();
-        let mut rest = self.object()?;
-        while let Some(name) = self.next_member(&mut rest)? {
-            if names.contains(&name) {
-                return self.error("the member stands here twice").map_err(|error: Box<JsonError>| error.within(&name));
-            }
-            if names.len() == MAX_MEMBERS {
-                return self.error("more than 64 members");
-            }
-            read(self, &name).map_err(|error| error.within(&name))?;
-            names.push(name);
-        }
-        Ok(())
-    }
-
-    /// Hands over the entries of an object that is a map; whether a name occurs twice, `read` has to see.
-    pub(crate) fn entries(&mut self, read: &mut dyn FnMut(&mut Self, Cow<'a, str>) -> Result<()>) -> Result<()> {
-        let mut rest = self.object()?;
-        while let Some(name) = self.next_member(&mut rest)? {
-            let place = name.clone();
-            read(self, name).map_err(|error| error.within(&place))?;
-        }
-        Ok(())
-    }
-
-    /// Hands over the elements of an array.
-    pub(crate) fn elements(&mut self, read: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
-        let mut rest = self.array()?;
-        let mut index = 0u32;
-        while self.next_element(&mut rest)? {
-            read(self).map_err(|error| error.within(&index.to_string()))?;
-            index += 1;
-        }
-        Ok(())
-    }
-
-    /// A string that must be well formed.
-    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>> {
-        let start = self.offset();
-        match self.text()? {
-            Text::WellFormed(text) => Ok(text),
-            Text::IllFormed => {
-                self.offset = start;
-                self.error("the string holds half of a surrogate pair")
-            }
-        }
-    }
-
-    /// A string that may be ill formed.
-    pub(crate) fn text(&mut self) -> Result<Text<'a>> {
-        self.expect(b'"', "a string")?;
+    fn digits(&mut self) -> Result<()> {
         let start = self.offset;
+        while matches!(self.byte(), Some(b'0'..=b'9')) {
+            self.offset += 1;
+        }
+        if start == self.offset { self.unexpected("a digit") } else { Ok(()) }
+    }
+
+    fn string(&mut self) -> Result<(Span, Kind)> {
+        self.offset += 1;
+        let start = self.offset;
+        let unescaped = self.document.unescaped.len();
+        let (mut plain, mut kind) = (start, Kind::String);
         loop {
             match self.byte() {
-                Some(b'"') => {
-                    let text = &self.text[start..self.offset];
-                    self.offset += 1;
-                    return Ok(Text::WellFormed(Cow::Borrowed(text)));
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    let text = self.document.text;
+                    self.document.unescaped.push_str(&text[plain..self.offset]);
+                    match self.escape()? {
+                        Some(character) => self.document.unescaped.push(character),
+                        None => kind = Kind::IllFormed,
+                    }
+                    plain = self.offset;
                 }
-                Some(b'\\') => return self.text_with_escapes(start),
                 Some(0..=0x1f) => return self.error("a control character in a string; write it as an escape"),
                 Some(_) => self.offset += 1,
                 None => return self.unexpected("the end of the string"),
             }
         }
+        let span = if plain == start {
+            Span { start: start as u32, length: (self.offset - start) as u32 }
+        } else {
+            let text = self.document.text;
+            self.document.unescaped.push_str(&text[plain..self.offset]);
+            let length = self.document.unescaped.len() - unescaped;
+            Span { start: (text.len() + unescaped) as u32, length: length as u32 }
+        };
+        self.offset += 1;
+        Ok((span, kind))
     }
 
-    fn text_with_escapes(&mut self, start: usize) -> Result<Text<'a>> {
-        let mut text = self.text[start..self.offset].to_owned();
-        let mut well_formed = true;
-        loop {
-            let plain = self.offset;
-            while !matches!(self.byte(), Some(b'"' | b'\\' | 0..=0x1f) | None) {
-                self.offset += 1;
-            }
-            text.push_str(&self.text[plain..self.offset]);
-            match self.byte() {
-                Some(b'"') => {
-                    self.offset += 1;
-                    return Ok(if well_formed { Text::WellFormed(Cow::Owned(text)) } else { Text::IllFormed });
-                }
-                Some(b'\\') => match self.escape()? {
-                    Some(c) => text.push(c),
-                    None => well_formed = false,
-                },
-                Some(_) => return self.error("a control character in a string; write it as an escape"),
-                None => return self.unexpected("the end of the string"),
-            }
-        }
-    }
-
-    /// Undoes the escape at the reader; `None` for half of a surrogate pair.
+    /// Undoes the escape at hand; `None` for half of a surrogate pair.
     fn escape(&mut self) -> Result<Option<char>> {
         self.offset += 1;
-        let c = match self.byte() {
+        let character = match self.byte() {
             Some(c @ (b'"' | b'\\' | b'/')) => c as char,
             Some(b'b') => '\u{8}',
             Some(b'f') => '\u{c}',
@@ -330,11 +489,8 @@ impl<'a> Reader<'a> {
             Some(b'u') => {
                 self.offset += 1;
                 let unit = self.hex()?;
-                if !(0xd800..0xdc00).contains(&unit) {
-                    return Ok(char::from_u32(unit));
-                }
-                let after = self.offset;
-                if self.text.as_bytes()[after..].starts_with(b"\\u") {
+                if (0xd800..0xdc00).contains(&unit) && self.rest().starts_with("\\u") {
+                    let after = self.offset;
                     self.offset += 2;
                     let low = self.hex()?;
                     if (0xdc00..0xe000).contains(&low) {
@@ -342,12 +498,12 @@ impl<'a> Reader<'a> {
                     }
                     self.offset = after;
                 }
-                return Ok(None);
+                return Ok(char::from_u32(unit));
             }
             _ => return self.unexpected("an escape"),
         };
         self.offset += 1;
-        Ok(Some(c))
+        Ok(Some(character))
     }
 
     fn hex(&mut self) -> Result<u32> {
@@ -360,113 +516,5 @@ impl<'a> Reader<'a> {
             self.offset += 1;
         }
         Ok(unit)
-    }
-
-    /// A number's text, of JSON's grammar.
-    pub(crate) fn number(&mut self) -> Result<&'a str> {
-        self.white_space();
-        let start = self.offset;
-        if self.byte() == Some(b'-') {
-            self.offset += 1;
-        }
-        if self.byte() == Some(b'0') {
-            self.offset += 1;
-        } else {
-            self.digits()?;
-        }
-        if self.byte() == Some(b'.') {
-            self.offset += 1;
-            self.digits()?;
-        }
-        if matches!(self.byte(), Some(b'e' | b'E')) {
-            self.offset += 1;
-            if matches!(self.byte(), Some(b'+' | b'-')) {
-                self.offset += 1;
-            }
-            self.digits()?;
-        }
-        Ok(&self.text[start..self.offset])
-    }
-
-    fn digits(&mut self) -> Result<()> {
-        if !matches!(self.byte(), Some(b'0'..=b'9')) {
-            return self.unexpected("a number");
-        }
-        while matches!(self.byte(), Some(b'0'..=b'9')) {
-            self.offset += 1;
-        }
-        Ok(())
-    }
-
-    /// A whole number from `min` to `max`, written without fraction and exponent.
-    pub(crate) fn whole(&mut self, min: i64, max: i64) -> Result<i64> {
-        let start = self.offset();
-        let text = self.number()?;
-        match text.parse() {
-            Ok(number) if (min..=max).contains(&number) => Ok(number),
-            _ => {
-                self.offset = start;
-                let (min, max) = (min.to_string(), max.to_string());
-                self.error(["expected a whole number from ", &min, " to ", &max, ", found ", text].concat())
-            }
-        }
-    }
-
-    pub(crate) fn boolean(&mut self) -> Result<bool> {
-        self.white_space();
-        for (word, value) in [("true", true), ("false", false)] {
-            if self.rest().starts_with(word) {
-                self.offset += word.len();
-                return Ok(value);
-            }
-        }
-        self.unexpected("`true` or `false`")
-    }
-
-    pub(crate) fn null(&mut self) -> Result<()> {
-        self.white_space();
-        if self.rest().starts_with("null") {
-            self.offset += 4;
-            return Ok(());
-        }
-        self.unexpected("`null`")
-    }
-
-    /// Passes over a value of any kind, checking its grammar, and returns its text.
-    pub(crate) fn skip(&mut self) -> Result<&'a str> {
-        let start = self.offset();
-        match self.peek()? {
-            Kind::Object => {
-                let mut rest = self.object()?;
-                while self.next(&mut rest, b'}', "`,` or `}`")? {
-                    self.text()?;
-                    self.expect(b':', "`:`")?;
-                    self.skip()?;
-                }
-            }
-            Kind::Array => {
-                let mut rest = self.array()?;
-                while self.next_element(&mut rest)? {
-                    self.skip()?;
-                }
-            }
-            Kind::String => {
-                self.text()?;
-            }
-            Kind::Number => {
-                self.number()?;
-            }
-            Kind::Boolean => {
-                self.boolean()?;
-            }
-            Kind::Null => self.null()?,
-        }
-        Ok(&self.text[start..self.offset])
-    }
-
-    /// Makes sure that nothing but white space is left.
-    pub(crate) fn end(&mut self) -> Result<()> {
-        self.white_space();
-        if self.offset == self.text.len() { Ok(()) } else { self.unexpected("the end of the document") }
     }
 }

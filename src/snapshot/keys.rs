@@ -1,8 +1,8 @@
 use std::fmt;
 
 use super::EnvelopeError;
-use super::envelope::{base64url, document, skip, strings};
-use super::json::{Reader, Result as JsonResult};
+use super::envelope::{base64url, strings, text};
+use super::json::{Document, Fault, Id, Result as JsonResult};
 
 /// The most keys a set may hold.
 const MAX_KEYS: usize = 1024;
@@ -123,46 +123,42 @@ impl TrustedKeys {
     /// `alg: "Ed25519"` or `environments`, for a kid or member that occurs twice, and for a private or symmetric key, which
     /// has no place here and is not shown.
     pub fn from_jwks(bytes: &[u8]) -> Result<TrustedKeys, EnvelopeError> {
-        let mut keys = TrustedKeys::default();
-        let mut found = false;
-        document(bytes, &mut |reader, name| {
-            if name != "keys" {
-                return skip(reader);
-            }
-            found = true;
-            reader.elements(&mut |reader| {
-                if keys.keys.len() == MAX_KEYS {
-                    return reader.error(format!("more than {MAX_KEYS} keys"));
-                }
-                let jwk = Jwk::read(reader)?;
-                if jwk.d.is_some() || jwk.symmetric {
-                    return reader.error(
-                        "this key is secret, and trusted keys are handed to everyone; take it out, and replace it if \
-                         anyone has seen it",
-                    );
-                }
-                if jwk.is_foreign() {
-                    return Ok(());
-                }
-                match PublicKey::from_jwk(jwk) {
-                    Err(problem) => reader.error(format!("this key {problem}")),
-                    Ok(key) if keys.get(key.kid()).is_some() => {
-                        reader.error(format!("two keys have the kid {:?}; give one of them another", key.kid()))
-                    }
-                    Ok(key) => {
-                        keys.keys.push(key);
-                        Ok(())
-                    }
-                }
-            })
-        })
-        .map_err(|error| EnvelopeError::Key(format!("not a set of trusted keys: {error}")))?;
-        if !found {
-            let message = "not a set of trusted keys: `keys` is missing; a single key goes in as {\"keys\": [KEY]}";
-            return Err(EnvelopeError::Key(message.to_owned()));
-        }
+        let refuse =
+            |fault: Box<Fault>| EnvelopeError::Key(["not a set of trusted keys: ", &fault.to_string()].concat());
+        let document = Document::parse_bytes(bytes).map_err(refuse)?;
+        let keys = TrustedKeys::read(&document).map_err(refuse)?;
         if keys.keys.is_empty() {
             return Err(EnvelopeError::Key("the set of trusted keys holds no Ed25519 key".to_owned()));
+        }
+        Ok(keys)
+    }
+
+    fn read(document: &Document<'_>) -> JsonResult<TrustedKeys> {
+        let mut keys = TrustedKeys::default();
+        let Some(list) = document.get(document.root(), "keys")? else {
+            let message = "`keys` is missing; a single key goes in as {\"keys\": [KEY]}";
+            return document.error(document.root(), &[message]);
+        };
+        for id in document.elements(list)? {
+            if keys.keys.len() == MAX_KEYS {
+                return document.error(list, &["more than 1024 keys"]);
+            }
+            if document.get(id, "d")?.is_some() || document.get(id, "k")?.is_some() {
+                let message = "this key is secret, and trusted keys are handed to everyone; take it out, and replace it \
+                               if anyone has seen it";
+                return document.error(id, &[message]);
+            }
+            let jwk = Jwk::read(document, id)?;
+            if jwk.is_foreign() {
+                continue;
+            }
+            match PublicKey::from_jwk(jwk) {
+                Err(problem) => return document.error(id, &["this key ", &problem]),
+                Ok(key) if keys.get(key.kid()).is_some() => {
+                    return document.error(id, &["two keys have the kid `", key.kid(), "`; give one of them another"]);
+                }
+                Ok(key) => keys.keys.push(key),
+            }
         }
         Ok(keys)
     }
@@ -216,41 +212,21 @@ struct Jwk {
     kid: Option<String>,
     environments: Option<Vec<String>>,
     x: Option<Vec<u8>>,
-    d: Option<Secret>,
-    symmetric: bool,
 }
 
-/// Where the private half is not asked for, only its being there is noted.
-#[cfg(not(feature = "definitions"))]
-type Secret = ();
-#[cfg(feature = "definitions")]
-type Secret = zeroize::Zeroizing<Vec<u8>>;
-
 impl Jwk {
-    fn read(reader: &mut Reader) -> JsonResult<Jwk> {
-        let mut jwk = Jwk::default();
-        reader.members(&mut |reader, name| {
-            match name {
-                "kty" => jwk.kty = Some(reader.string()?.into_owned()),
-                "crv" => jwk.crv = Some(reader.string()?.into_owned()),
-                "alg" => jwk.alg = Some(reader.string()?.into_owned()),
-                "use" => jwk.usage = Some(reader.string()?.into_owned()),
-                "kid" => jwk.kid = Some(reader.string()?.into_owned()),
-                "environments" => jwk.environments = Some(strings(reader)?),
-                "x" => jwk.x = Some(base64url(reader)?),
-                #[cfg(not(feature = "definitions"))]
-                "d" => jwk.d = Some(skip(reader)?),
-                #[cfg(feature = "definitions")]
-                "d" => jwk.d = Some(base64url(reader)?.into()),
-                "k" => {
-                    jwk.symmetric = true;
-                    skip(reader)?;
-                }
-                _ => skip(reader)?,
-            }
-            Ok(())
-        })?;
-        Ok(jwk)
+    fn read(document: &Document<'_>, id: Id) -> JsonResult<Jwk> {
+        let environments = document.get(id, "environments")?;
+        let x = document.get(id, "x")?;
+        Ok(Jwk {
+            kty: text(document, id, "kty")?,
+            crv: text(document, id, "crv")?,
+            alg: text(document, id, "alg")?,
+            usage: text(document, id, "use")?,
+            kid: text(document, id, "kid")?,
+            environments: environments.map(|list| strings(document, list)).transpose()?,
+            x: x.map(|x| base64url(document, x)).transpose()?,
+        })
     }
 
     fn is_foreign(&self) -> bool {
@@ -315,14 +291,14 @@ impl SigningKey {
     /// `environments`, and where `x` does not belong to `d`. No error shows the secret.
     pub fn from_jwk(bytes: &[u8]) -> Result<SigningKey, EnvelopeError> {
         let refuse = |message: String| EnvelopeError::Key(format!("not a signing key: {message}"));
-        let mut reader = Reader::from_bytes(bytes).map_err(|error| refuse(error.to_string()))?;
-        let mut jwk =
-            Jwk::read(&mut reader).and_then(|jwk| reader.end().map(|()| jwk)).map_err(|e| refuse(e.to_string()))?;
-        let secret = jwk.d.take();
+        let fault = |fault: Box<Fault>| refuse(fault.to_string());
+        let document = Document::parse_bytes(bytes).map_err(fault)?;
+        let jwk = Jwk::read(&document, document.root()).map_err(fault)?;
         let public = PublicKey::from_jwk(jwk).map_err(|problem| refuse(format!("this key {problem}")))?;
-        let Some(secret) = secret else {
+        let Some(secret) = document.get(document.root(), "d").map_err(fault)? else {
             return Err(refuse("this is a public key; the private one has a `d`".to_owned()));
         };
+        let secret = zeroize::Zeroizing::new(base64url(&document, secret).map_err(fault)?);
         let Ok(seed) = <&[u8; 32]>::try_from(secret.as_slice()) else {
             return Err(refuse("`d` is not 32 bytes long".to_owned()));
         };
@@ -373,10 +349,9 @@ impl fmt::Debug for SigningKey {
 #[cfg(feature = "definitions")]
 fn thumbprint(x: &[u8; 32]) -> String {
     use base64ct::{Base64UrlUnpadded, Encoding};
-    use sha2::{Digest, Sha256};
 
     let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, Base64UrlUnpadded::encode_string(x));
-    Base64UrlUnpadded::encode_string(&Sha256::digest(members))
+    Base64UrlUnpadded::encode_string(&hmac_sha256::Hash::hash(members.as_bytes()))
 }
 
 #[cfg(all(test, feature = "definitions"))]

@@ -1,8 +1,8 @@
 //! Makes sure that no evaluation can go in a circle, too deep, or on for too long.
 
-use super::json::{Reader, Result};
+use super::json::{Id, Result};
 use super::model::*;
-use super::read::{Loader, refuse};
+use super::read::Loader;
 use super::read_condition::MAX_CONDITION_DEPTH;
 
 pub(super) const MAX_PREREQUISITE_DEPTH: u32 = 32;
@@ -27,40 +27,45 @@ enum Bounds {
 }
 
 impl Loader<'_> {
-    pub(super) fn bound(&mut self, reader: &Reader<'_>) -> Result<()> {
+    /// Checks every segment and flag, and makes flags errors whose segments need what this engine lacks.
+    pub(super) fn bound(&mut self, segments: Option<Id>, flags: Id) -> Result<()> {
+        let places =
+            |section| self.document.members(section).map(|members| members.map(|(_, id)| id).collect::<Vec<Id>>());
+        let segment_places = segments.map_or(Ok(Vec::new()), places)?;
+        let flag_places = places(flags)?;
         let mut segments = vec![Bounds::Unknown; self.tables.segments.len()];
         for id in 0..segments.len() {
-            self.bound_segment(reader, id, 0, &mut segments)?;
+            self.bound_segment(&segment_places, id, 0, &mut segments)?;
         }
         let mut flags = vec![Bounds::Unknown; self.tables.flags.len()];
         for id in 0..flags.len() {
-            let reach = self.bound_flag(reader, id, 0, &segments, &mut flags)?;
+            let reach = self.bound_flag(&flag_places, id, 0, &segments, &mut flags)?;
             let flag = &mut self.tables.flags[id];
             flag.unsupported = flag.unsupported.or(reach.lacking);
         }
         Ok(())
     }
 
-    fn bound_segment(&self, reader: &Reader<'_>, id: usize, above: u32, known: &mut [Bounds]) -> Result<Reach> {
+    fn bound_segment(&self, places: &[Id], id: usize, above: u32, known: &mut [Bounds]) -> Result<Reach> {
         let segment = &self.tables.segments[id];
-        let name = || self.text(segment.name);
+        let name = || self.document.text(segment.name);
         match known[id] {
             Bounds::Known(reach) => return Ok(reach),
-            Bounds::Open => return refuse(reader, &["the segment `", name(), "` contains itself"]),
+            Bounds::Open => return self.document.error(places[id], &["the segment `", name(), "` contains itself"]),
             Bounds::Unknown if above > MAX_CONDITION_DEPTH => {
-                return reader.error("segments are nested deeper than 64");
+                return self.document.error(places[id], &["segments are nested deeper than 64"]);
             }
             Bounds::Unknown => known[id] = Bounds::Open,
         }
         let mut reach = Reach { depth: 1, visits: 1, lacking: segment.unsupported };
         if let Some(when) = segment.when {
             let inner =
-                self.bound_condition(when, &mut |segment| self.bound_segment(reader, segment, above + 1, known))?;
+                self.bound_condition(when, &mut |segment| self.bound_segment(places, segment, above + 1, known))?;
             reach = Reach { depth: 1 + inner.depth, visits: inner.visits.saturating_add(1), lacking: inner.lacking };
         }
         if reach.depth > MAX_CONDITION_DEPTH || reach.visits > MAX_VISITS {
-            return refuse(
-                reader,
+            return self.document.error(
+                places[id],
                 &["evaluating the segment `", name(), "` would take more than 65,536 conditions, or go deeper than 64"],
             );
         }
@@ -101,19 +106,21 @@ impl Loader<'_> {
 
     fn bound_flag(
         &self,
-        reader: &Reader<'_>,
+        places: &[Id],
         id: usize,
         above: u32,
         segments: &[Bounds],
         known: &mut [Bounds],
     ) -> Result<Reach> {
         let flag = &self.tables.flags[id];
-        let key = || self.text(flag.key);
+        let key = || self.document.text(flag.key);
         match known[id] {
             Bounds::Known(reach) => return Ok(reach),
-            Bounds::Open => return refuse(reader, &["the flag `", key(), "` is its own prerequisite"]),
+            Bounds::Open => {
+                return self.document.error(places[id], &["the flag `", key(), "` is its own prerequisite"]);
+            }
             Bounds::Unknown if above > MAX_PREREQUISITE_DEPTH => {
-                return reader.error("a chain of prerequisites is longer than 32");
+                return self.document.error(places[id], &["a chain of prerequisites is longer than 32"]);
             }
             Bounds::Unknown => known[id] = Bounds::Open,
         }
@@ -137,8 +144,8 @@ impl Loader<'_> {
             if let Some(when) = rule.when {
                 let reach = self.bound_condition(when, &mut |id| Ok(of_segment(id)))?;
                 if reach.depth > MAX_CONDITION_DEPTH {
-                    return refuse(
-                        reader,
+                    return self.document.error(
+                        places[id],
                         &["the conditions of the flag `", key(), "` go deeper than 64, segments unrolled"],
                     );
                 }
@@ -148,13 +155,13 @@ impl Loader<'_> {
         }
         let mut depth = 1;
         for prerequisite in flag.prerequisites.of(&self.tables.prerequisites) {
-            let reach = self.bound_flag(reader, prerequisite.flag as usize, above + 1, segments, known)?;
+            let reach = self.bound_flag(places, prerequisite.flag as usize, above + 1, segments, known)?;
             visits = visits.saturating_add(reach.visits);
             depth = depth.max(reach.depth + 1);
         }
         if depth > MAX_PREREQUISITE_DEPTH || visits > MAX_VISITS {
-            return refuse(
-                reader,
+            return self.document.error(
+                places[id],
                 &[
                     "evaluating the flag `",
                     key(),

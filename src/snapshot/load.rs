@@ -1,6 +1,6 @@
 //! The compiled form as one thing: a snapshot, ready to decide.
 
-use super::json::JsonError;
+use super::json::Fault;
 use super::model::*;
 use super::names::{Names, Texts};
 use crate::Timestamp;
@@ -23,7 +23,7 @@ pub(crate) const MAX_REGEX_BYTES: usize = 256 << 10;
 /// assert_eq!(error.to_string(), "schema: expected 1, found 2; a newer Flagstone wrote this snapshot (at byte 11)");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SnapshotError(Box<JsonError>);
+pub struct SnapshotError(Box<Fault>);
 
 impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,7 @@
 //! The compiled form: flat tables of small records that refer to one another by number.
 
 /// A piece of the snapshot's text.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     pub start: u32,
     pub length: u32,

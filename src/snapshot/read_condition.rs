@@ -1,8 +1,8 @@
 //! Conditions, from the document to a tree in one run of records.
 
-use super::json::{Kind, Reader, Result};
+use super::json::{Id, Kind, Result};
 use super::model::*;
-use super::read::{Loader, read_millis, read_number, refuse, unsupported};
+use super::read::Loader;
 use crate::evaluate::network::Network;
 use crate::evaluate::version;
 
@@ -66,234 +66,213 @@ fn version_operator(name: &str) -> Option<Compare> {
     })
 }
 
-impl<'a> Loader<'a> {
+impl Loader<'_> {
     /// Reads a condition and returns where its tree starts.
-    pub(super) fn read_condition(&mut self, reader: &mut Reader<'a>) -> Result<u32> {
+    pub(super) fn condition_tree(&mut self, id: Id) -> Result<u32> {
         let start = self.tables.conditions.len() as u32;
-        self.condition(reader, 1)?;
+        self.condition(id, 1)?;
         Ok(start)
     }
 
-    fn condition(&mut self, reader: &mut Reader<'a>, depth: u32) -> Result<()> {
+    fn condition(&mut self, id: Id, depth: u32) -> Result<()> {
+        let document = self.document;
         if depth > MAX_CONDITION_DEPTH {
-            return reader.error("conditions are nested deeper than 64");
+            return document.error(id, &["conditions are nested deeper than 64"]);
         }
-        let start = reader.mark();
         let at = self.tables.conditions.len();
         self.tables.conditions.push(Condition::All { end: 0 });
-        self.tables.condition_texts.push(Span::default());
+        self.tables.condition_texts.push(document.source(id));
         let (mut whole, mut attribute, mut operator) = (None, None, None);
-        let mut parts = 0;
-        reader.members(&mut |reader, member| {
-            parts += 1;
-            match member {
-                "all" | "any" => {
-                    reader.elements(&mut |reader| self.condition(reader, depth + 1))?;
+        for (name, value) in document.members(id)? {
+            match document.text(name) {
+                kind @ ("all" | "any") => {
+                    for part in document.elements(value)? {
+                        self.condition(part, depth + 1)?;
+                    }
                     let end = self.tables.conditions.len() as u32;
-                    whole = Some(if member == "all" { Condition::All { end } } else { Condition::Any { end } });
+                    whole = Some(if kind == "all" { Condition::All { end } } else { Condition::Any { end } });
                 }
                 "not" => {
-                    self.condition(reader, depth + 1)?;
+                    self.condition(value, depth + 1)?;
                     whole = Some(Condition::Not { end: self.tables.conditions.len() as u32 });
                 }
                 "segment" => {
-                    let name = reader.string()?;
-                    whole = Some(Condition::Segment(self.segment(reader, &name)?));
+                    whole = Some(Condition::Segment(self.named(value, &self.segments, "segment")? as u16));
                 }
-                "attribute" => attribute = Some(self.read_attribute(reader)?),
-                name => operator = Some(self.read_operator(reader, name)?),
+                "attribute" => attribute = Some(self.attribute(value)?),
+                _ => operator = Some(self.operator(name, value)?),
             }
-            Ok(())
-        })?;
-        self.tables.conditions[at] = match (whole, attribute, operator, parts) {
+        }
+        self.tables.conditions[at] = match (whole, attribute, operator, document.members(id)?.count()) {
             (Some(whole), None, None, 1) => whole,
             (None, Some(attribute), Some(operator), 2) => Condition::Test(attribute, operator),
-            _ => return reader.error("expected `all`, `any`, `not`, `segment`, or `attribute` with one operator"),
+            _ => {
+                let message = "expected `all`, `any`, `not`, `segment`, or `attribute` with one operator";
+                return document.error(id, &[message]);
+            }
         };
-        self.tables.condition_texts[at] = self.span(reader.since(start));
         Ok(())
     }
 
-    fn read_operator(&mut self, reader: &mut Reader<'a>, name: &str) -> Result<Operator> {
-        if let Some((place, ignore_case)) = text_operator(name) {
-            let texts = self.read_strings(reader)?;
-            return self
-                .check_case(reader, texts, ignore_case)
-                .map(|texts| Operator::Text(TextTest { place, ignore_case, texts }));
+    fn operator(&mut self, name: Span, id: Id) -> Result<Operator> {
+        let document = self.document;
+        let operator = document.text(name);
+        if let Some((place, ignore_case)) = text_operator(operator) {
+            let texts = self.strings(id, ignore_case)?;
+            return Ok(Operator::Text(TextTest { place, ignore_case, texts }));
         }
-        if let Some(compare) = number_operator(name) {
-            return Ok(Operator::Number(compare, read_number(reader)?));
+        if let Some(compare) = number_operator(operator) {
+            return Ok(Operator::Number(compare, document.number(id)?));
         }
-        if let Some(compare) = date_operator(name) {
-            return Ok(Operator::Date(compare, read_millis(reader)?));
+        if let Some(compare) = date_operator(operator) {
+            return Ok(Operator::Date(compare, self.millis(id)?));
         }
-        if let Some(compare) = version_operator(name) {
-            return self.read_version(reader, compare);
+        if let Some(compare) = version_operator(operator) {
+            let text = document.string(id)?;
+            match version::parse(text) {
+                Some(version) => self.tables.versions.push(version),
+                None => return document.error(id, &["`", text, "` is no version like 2.3.0"]),
+            }
+            return Ok(Operator::Version(compare, self.tables.versions.len() as u32 - 1));
         }
-        Ok(match name {
-            "equals" => Operator::In(self.read_operands(reader, false)?),
-            "in" => Operator::In(self.read_operands(reader, true)?),
+        Ok(match operator {
+            "equals" => Operator::In(self.operands(id, &mut std::iter::once(id))?),
+            "in" => Operator::In(self.operands(id, &mut document.elements(id)?)?),
             "equalsCi" => {
-                let text = self.read_string(reader)?;
                 let start = self.tables.strings.len();
-                self.tables.strings.push(text);
-                let texts = Slice::from(start, &self.tables.strings);
-                Operator::InCi(self.check_case(reader, texts, true)?)
+                self.lower_case(id)?;
+                Operator::InCi(Slice::from(start, &self.tables.strings))
             }
             "inCi" => {
-                let texts = self.read_sorted_strings(reader)?;
-                Operator::InCi(self.check_case(reader, texts, true)?)
+                let texts = self.strings(id, true)?;
+                Operator::InCi(self.sorted(id, texts)?)
             }
-            "inHashed" => self.read_in_hashed(reader)?,
+            "inHashed" => {
+                self.only(id, &["types", "hashed"])?;
+                let hashes = self.hashes(document.need(id, "hashed")?)?;
+                let mut operands = HashedOperands { hashes, strings: false, numbers: false, booleans: false };
+                for kind in document.elements(document.need(id, "types")?)? {
+                    match document.string(kind)? {
+                        "string" => operands.strings = true,
+                        "number" => operands.numbers = true,
+                        "boolean" => operands.booleans = true,
+                        _ => return self.unsupported(kind, document.span(kind)?),
+                    }
+                }
+                Operator::InHashed(operands)
+            }
             #[cfg(feature = "regex")]
-            "matches" => self.read_patterns(reader)?,
+            "matches" => self.patterns(id)?,
             "semverMatches" => {
-                let text = reader.string()?;
-                match semver::VersionReq::parse(&text) {
+                let text = document.string(id)?;
+                match semver::VersionReq::parse(text) {
                     Ok(range) => self.tables.version_ranges.push(range),
-                    Err(_) => return refuse(reader, &["`", &text, "` is no version range like >=1.2, <2"]),
+                    Err(_) => return document.error(id, &["`", text, "` is no version range like >=1.2, <2"]),
                 }
                 Operator::VersionRange(self.tables.version_ranges.len() as u32 - 1)
             }
-            "includesAny" => Operator::IncludesAny(self.read_operands(reader, true)?),
-            "includesAll" => Operator::IncludesAll(self.read_operands(reader, true)?),
+            "includesAny" => Operator::IncludesAny(self.operands(id, &mut document.elements(id)?)?),
+            "includesAll" => Operator::IncludesAll(self.operands(id, &mut document.elements(id)?)?),
             "cidr" => {
                 let start = self.tables.networks.len();
-                reader.elements(&mut |reader| {
-                    let text = reader.string()?;
-                    match Network::parse(&text) {
+                for network in document.elements(id)? {
+                    let text = document.string(network)?;
+                    match Network::parse(text) {
                         Some(network) => self.tables.networks.push(network),
-                        None => return refuse(reader, &["`", &text, "` is no network like 10.0.0.0/8"]),
+                        None => return document.error(network, &["`", text, "` is no network like 10.0.0.0/8"]),
                     }
-                    Ok(())
-                })?;
+                }
                 Operator::Cidr(Slice::from(start, &self.tables.networks))
             }
-            "exists" => Operator::Exists(reader.boolean()?),
-            name => return unsupported(reader, "", name),
+            "exists" => Operator::Exists(document.boolean(id)?),
+            _ => return self.unsupported(id, name),
         })
     }
 
-    fn read_version(&mut self, reader: &mut Reader<'a>, compare: Compare) -> Result<Operator> {
-        let text = reader.string()?;
-        match version::parse(&text) {
-            Some(version) => self.tables.versions.push(version),
-            None => return refuse(reader, &["`", &text, "` is no version like 2.3.0"]),
+    /// Keeps a string that must be in lower case.
+    fn lower_case(&mut self, id: Id) -> Result<()> {
+        let text = self.document.span(id)?;
+        if self.document.text(text).bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return self.document.error(id, &["operands that ignore case stand in lower case"]);
         }
-        Ok(Operator::Version(compare, self.tables.versions.len() as u32 - 1))
+        self.tables.strings.push(text);
+        Ok(())
     }
 
-    fn read_strings(&mut self, reader: &mut Reader<'a>) -> Result<Slice> {
+    fn strings(&mut self, id: Id, lower_case: bool) -> Result<Slice> {
         let start = self.tables.strings.len();
-        reader.elements(&mut |reader| {
-            let text = self.read_string(reader)?;
-            self.tables.strings.push(text);
-            Ok(())
-        })?;
+        for text in self.document.elements(id)? {
+            if lower_case {
+                self.lower_case(text)?;
+            } else {
+                self.tables.strings.push(self.document.span(text)?);
+            }
+        }
         Ok(Slice::from(start, &self.tables.strings))
     }
 
-    pub(super) fn read_sorted_strings(&mut self, reader: &mut Reader<'a>) -> Result<Slice> {
-        let strings = self.read_strings(reader)?;
-        if strings.of(&self.tables.strings).is_sorted_by(|&a, &b| self.text(a) < self.text(b)) {
+    pub(super) fn sorted_strings(&mut self, id: Id) -> Result<Slice> {
+        let strings = self.strings(id, false)?;
+        self.sorted(id, strings)
+    }
+
+    /// Makes sure that strings can be searched by halving.
+    fn sorted(&self, id: Id, strings: Slice) -> Result<Slice> {
+        let text = |span: Span| self.document.text(span);
+        if strings.of(&self.tables.strings).is_sorted_by(|&a, &b| text(a) < text(b)) {
             Ok(strings)
         } else {
-            reader.error("expected strings in ascending order of their bytes, each once")
+            self.document.error(id, &["expected strings in ascending order of their bytes, each once"])
         }
     }
 
-    fn check_case(&self, reader: &Reader<'a>, texts: Slice, ignore_case: bool) -> Result<Slice> {
-        let upper = |span: &Span| self.text(*span).bytes().any(|byte| byte.is_ascii_uppercase());
-        if ignore_case && texts.of(&self.tables.strings).iter().any(upper) {
-            return reader.error("operands that ignore case stand in lower case");
-        }
-        Ok(texts)
-    }
-
-    /// Reads one operand or an array of them, of any of the three types, those of a type in ascending order.
-    fn read_operands(&mut self, reader: &mut Reader<'a>, array: bool) -> Result<Operands> {
+    /// Reads operands of any of the three types, those of a type in ascending order.
+    fn operands(&mut self, id: Id, operands: &mut dyn Iterator<Item = Id>) -> Result<Operands> {
+        let document = self.document;
         let (strings, numbers) = (self.tables.strings.len(), self.tables.numbers.len());
         let mut booleans = Booleans::default();
-        let mut read = |reader: &mut Reader<'a>| {
-            match reader.peek()? {
-                Kind::String => {
-                    let text = self.read_string(reader)?;
-                    self.tables.strings.push(text);
-                }
-                Kind::Number => self.tables.numbers.push(read_number(reader)? + 0.0),
-                Kind::Boolean if reader.boolean()? => booleans.yes = true,
+        for operand in operands {
+            match document.kind(operand) {
+                Kind::String => self.tables.strings.push(document.span(operand)?),
+                // Adding zero makes −0 into 0.
+                Kind::Number => self.tables.numbers.push(document.number(operand)? + 0.0),
+                Kind::Boolean if document.boolean(operand)? => booleans.yes = true,
                 Kind::Boolean => booleans.no = true,
-                _ => return reader.error("expected a string, a number or a boolean"),
+                _ => return document.error(operand, &["expected a string, a number or a boolean"]),
             }
-            Ok(())
-        };
-        if array {
-            reader.elements(&mut read)?;
-        } else {
-            read(reader)?;
         }
-        let strings = Slice::from(strings, &self.tables.strings);
+        let strings = self.sorted(id, Slice::from(strings, &self.tables.strings))?;
         let numbers = Slice::from(numbers, &self.tables.numbers);
-        if strings.of(&self.tables.strings).is_sorted_by(|&a, &b| self.text(a) < self.text(b))
-            && numbers.of(&self.tables.numbers).is_sorted_by(|a, b| a < b)
-        {
-            return Ok(Operands { strings, numbers, booleans });
+        if !numbers.of(&self.tables.numbers).is_sorted_by(|a, b| a < b) {
+            return document.error(id, &["expected numbers in ascending order, each once"]);
         }
-        reader.error("expected the operands of each type in ascending order, each once")
-    }
-
-    fn read_in_hashed(&mut self, reader: &mut Reader<'a>) -> Result<Operator> {
-        let (mut hashes, mut types) = (None, None);
-        reader.members(&mut |reader, member| {
-            match member {
-                "hashed" => hashes = Some(self.read_hashes(reader)?),
-                "types" => {
-                    let [mut strings, mut numbers, mut booleans] = [false; 3];
-                    reader.elements(&mut |reader| {
-                        match &*reader.string()? {
-                            "string" => strings = true,
-                            "number" => numbers = true,
-                            "boolean" => booleans = true,
-                            other => return unsupported(reader, "operand", other),
-                        }
-                        Ok(())
-                    })?;
-                    types = Some((strings, numbers, booleans));
-                }
-                other => return unsupported(reader, "inHashed", other),
-            }
-            Ok(())
-        })?;
-        let (Some(hashes), Some((strings, numbers, booleans))) = (hashes, types) else {
-            return reader.error("expected `types` and `hashed`");
-        };
-        Ok(Operator::InHashed(HashedOperands { hashes, strings, numbers, booleans }))
+        Ok(Operands { strings, numbers, booleans })
     }
 
     /// Each pattern is compiled once, wherever it stands.
     #[cfg(feature = "regex")]
-    fn read_patterns(&mut self, reader: &mut Reader<'a>) -> Result<Operator> {
+    fn patterns(&mut self, id: Id) -> Result<Operator> {
+        let document = self.document;
         let start = self.tables.pattern_ids.len();
-        reader.elements(&mut |reader| {
-            let pattern = reader.string()?;
-            let id = match self.patterns.find(&pattern, self.texts()) {
-                Some(id) => id,
+        for pattern in document.elements(id)? {
+            let span = document.span(pattern)?;
+            let text = document.text(span);
+            let number = match self.patterns.find(text, document.texts()) {
+                Some(number) => number,
                 None => {
                     let size_limit = super::load::MAX_REGEX_BYTES;
-                    match regex_lite::RegexBuilder::new(&pattern).size_limit(size_limit).build() {
+                    match regex_lite::RegexBuilder::new(text).size_limit(size_limit).build() {
                         Ok(regex) => self.tables.patterns.push(regex),
-                        Err(_) => return refuse(reader, &["`", &pattern, "` is no regular expression, or too large"]),
+                        Err(_) => {
+                            let message = ["`", text, "` is no regular expression, or too large a one"];
+                            return document.error(pattern, &message);
+                        }
                     }
-                    let span = self.span(&pattern);
-                    let mut patterns = std::mem::take(&mut self.patterns);
-                    let id = patterns.add(span, self.texts());
-                    self.patterns = patterns;
-                    id
+                    self.patterns.add(span, document.texts())
                 }
             };
-            self.tables.pattern_ids.push(id);
-            Ok(())
-        })?;
+            self.tables.pattern_ids.push(number);
+        }
         Ok(Operator::Matches(Slice::from(start, &self.tables.pattern_ids)))
     }
 }

@@ -5,6 +5,8 @@
 
 mod describe;
 mod subject;
+#[cfg(test)]
+mod tests;
 
 use crate::engine::Gatekeeper;
 use crate::evaluate::{Outcome, Reason};

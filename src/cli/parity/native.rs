@@ -5,7 +5,6 @@ use super::users::User;
 use flagstone::snapshot::{Envelope, EnvelopeError, SigningKey, TrustedKeys, Typ};
 use flagstone::{Context, Engine, ErrorCode, Evaluation, FlagValue, LoadError, Reason, Snapshot, Timestamp};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ pub(super) struct Results {
 impl Results {
     /// SHA-256 of the distinct results, a line each, an empty line, and the sequence as little-endian numbers.
     pub(super) fn digest(&self) -> [u8; 32] {
-        let mut sha256 = Sha256::new();
+        let mut sha256 = hmac_sha256::Hash::new();
         for text in &self.distinct {
             sha256.update(text);
             sha256.update("\n");
@@ -29,7 +28,7 @@ impl Results {
         for number in &self.sequence {
             sha256.update(number.to_le_bytes());
         }
-        sha256.finalize().into()
+        sha256.finalize()
     }
 
     /// The result at a place of the sequence.
