@@ -9,6 +9,7 @@ mod init;
 mod keygen;
 mod lint;
 mod log;
+mod parity;
 mod population;
 mod publish;
 mod simulate;
@@ -57,6 +58,7 @@ enum Command {
     Verify(verify::Verify),
     Eval(eval::Eval),
     Explain(explain::Explain),
+    Parity(parity::Parity),
     Simulate(simulate::Simulate),
     Stale(stale::Stale),
     Types(types::Types),
@@ -96,6 +98,7 @@ fn run(command: Command, out: &mut dyn Write) -> Result<Answer, Failure> {
         Command::Verify(verify) => verify.run(out),
         Command::Eval(eval) => eval.run(out),
         Command::Explain(explain) => explain.run(out),
+        Command::Parity(parity) => parity.run(out),
         Command::Simulate(simulate) => simulate.run(out),
         Command::Stale(stale) => stale.run(out),
         Command::Types(types) => types.run(out),

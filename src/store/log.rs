@@ -8,7 +8,6 @@ use std::time::Duration;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode};
-use sha2::{Digest, Sha256};
 
 use super::entry::{Entry, NewEntry, Record, snapshot_name};
 use super::error::StoreError;
@@ -560,7 +559,7 @@ impl History<'_> {
 }
 
 fn sha256(payload: &str) -> String {
-    Sha256::digest(payload).iter().map(|byte| format!("{byte:02x}")).collect()
+    hmac_sha256::Hash::hash(payload.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The folder that a location names.
