@@ -75,7 +75,7 @@ impl Snapshot {
     /// Whether `attribute` passes the test, where `owner` is the flag or segment that it stands in.
     pub(crate) fn test(&self, operator: Operator, attribute: Attribute<'_>, owner: Owner) -> Truth {
         if let Operator::Exists(expected) = operator {
-            return Truth::from(!matches!(attribute, Attribute::Missing) == expected);
+            return Truth::from(matches!(attribute, Attribute::Missing) != expected);
         }
         let tables = &self.tables;
         let holds = match (operator, attribute) {
