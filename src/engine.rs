@@ -1,9 +1,7 @@
 //! Which snapshots are taken, and what is held.
 
 use crate::Timestamp;
-use crate::evaluate::CLOCK_SKEW;
 use crate::snapshot::{Audience, EnvelopeError, Snapshot, SnapshotError};
-use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// Why a snapshot was not taken. Whatever was held before is still held.
@@ -115,7 +113,7 @@ impl Gatekeeper {
 
     /// Compiles a payload that is verified; `None` where it is the one taken last.
     pub(crate) fn take(&mut self, payload: String, now: Timestamp) -> Result<Option<Snapshot>, LoadError> {
-        let payload_sha256 = Sha256::digest(&payload).into();
+        let payload_sha256 = hmac_sha256::Hash::hash(payload.as_bytes());
         if self.newest.as_ref().is_some_and(|newest| newest.payload_sha256 == payload_sha256) {
             return Ok(None);
         }
@@ -135,7 +133,7 @@ impl Gatekeeper {
             Some(newest) if version == newest.version => return Err(LoadError::Fork { version }),
             _ => {}
         }
-        if let Some(expires) = snapshot.expires().filter(|expires| now > expires.plus_millis(CLOCK_SKEW)) {
+        if let Some(expires) = snapshot.expires().filter(|_| snapshot.has_expired(now)) {
             return Err(LoadError::Expired { expires, now });
         }
         self.newest = Some(Newest { version, payload_sha256 });

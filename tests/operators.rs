@@ -4,7 +4,6 @@ mod support;
 
 use flagstone::Truth::{self, False, True, Unknown};
 use flagstone::{Context, Timestamp, Value};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use support::*;
 
@@ -38,7 +37,7 @@ fn operands(operator: &str) -> Vec<String> {
         "inHashed" => {
             let hash = |tag: &str, value: &[u8]| {
                 let message = [b"0\0flag:f\0", tag.as_bytes(), value].concat();
-                base64(&Sha256::digest(message)[..8])
+                base64(&hmac_sha256::Hash::hash(&message)[..8])
             };
             return vec![
                 r#"{"types":[],"hashed":""}"#.to_owned(),

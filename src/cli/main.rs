@@ -1,1 +1,106 @@
-fn main() {}
+//! The `flagstone` command.
+
+mod answer;
+mod diff;
+mod eval;
+mod explain;
+mod files;
+mod init;
+mod keygen;
+mod lint;
+mod log;
+mod parity;
+mod population;
+mod publish;
+mod simulate;
+mod snapshot;
+mod stale;
+mod table;
+mod types;
+mod verify;
+
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+use answer::{Answer, Failure};
+use clap::{Parser, Subcommand};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it is done; the answer is yes
+  1  the answer is no: lint found errors, a signature or a version was refused, a flag is stale
+  2  the command line makes no sense
+  3  a file could not be read or written, or is not what it should be
+
+Set NO_COLOR to go without colour.";
+
+/// Feature flags and guarded rollouts: the same user in the same cohort everywhere.
+#[derive(Parser)]
+#[command(name = "flagstone", version, after_help = EXIT_CODES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Init(init::Init),
+    Keygen(keygen::Keygen),
+    Lint(lint::Lint),
+    /// Print the JSON Schema of definitions
+    ///
+    /// Editors check a YAML file against it that begins with `# yaml-language-server: $schema=FILE`.
+    #[command(after_help = "Example:\n  flagstone schema > flags.schema.json")]
+    Schema,
+    Publish(publish::Publish),
+    Log(log::LogArgs),
+    Diff(diff::Diff),
+    Verify(verify::Verify),
+    Eval(eval::Eval),
+    Explain(explain::Explain),
+    Parity(parity::Parity),
+    Simulate(simulate::Simulate),
+    Stale(stale::Stale),
+    Types(types::Types),
+}
+
+fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    let mut out = BufWriter::new(anstream::stdout());
+    let outcome = run(command, &mut out).and_then(|answer| {
+        out.flush()?;
+        Ok(answer)
+    });
+    match outcome {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Err(failure) => {
+            // What was found before it failed comes first; a reader who left does not mind.
+            let _ = out.flush();
+            failure.report();
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(command: Command, out: &mut dyn Write) -> Result<Answer, Failure> {
+    match command {
+        Command::Init(init) => init.run(out),
+        Command::Keygen(keygen) => keygen.run(out),
+        Command::Lint(lint) => lint.run(out),
+        Command::Schema => {
+            writeln!(out, "{}", files::schema())?;
+            Ok(Answer::Yes)
+        }
+        Command::Publish(publish) => publish.run(out),
+        Command::Log(log) => log.run(out),
+        Command::Diff(diff) => diff.run(out),
+        Command::Verify(verify) => verify.run(out),
+        Command::Eval(eval) => eval.run(out),
+        Command::Explain(explain) => explain.run(out),
+        Command::Parity(parity) => parity.run(out),
+        Command::Simulate(simulate) => simulate.run(out),
+        Command::Stale(stale) => stale.run(out),
+        Command::Types(types) => types.run(out),
+    }
+}

@@ -6,7 +6,6 @@ use super::{network, version};
 use crate::Timestamp;
 use crate::snapshot::Snapshot;
 use crate::snapshot::model::*;
-use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
 
 /// Whether something holds; `Unknown` when an attribute is missing or of the wrong type.
@@ -177,14 +176,13 @@ impl Snapshot {
             Owner::Flag(key) => ("flag:", key),
             Owner::Segment(name) => ("segment:", name),
         };
-        let mut sha256 = Sha256::new();
+        let mut sha256 = hmac_sha256::Hash::new();
         for part in [self.text(self.hash_salt), "\0", kind, self.text(name), "\0"] {
             sha256.update(part);
         }
         sha256.update([tag as u8]);
         sha256.update(value);
-        let digest: [u8; 32] = sha256.finalize().into();
-        let [a, b, c, d, e, f, g, h, ..] = digest;
+        let [a, b, c, d, e, f, g, h, ..] = sha256.finalize();
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 

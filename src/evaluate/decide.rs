@@ -10,9 +10,6 @@ use crate::Timestamp;
 use crate::snapshot::load::{ALL, Snapshot};
 use crate::snapshot::model::*;
 
-/// How long after a snapshot's expiry clocks may disagree, in milliseconds.
-pub(crate) const CLOCK_SKEW: i64 = 5 * 60 * 1_000;
-
 /// What was decided, in numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
@@ -65,7 +62,7 @@ impl<'d, A: Attributes> Decider<'d, A> {
     /// Decides a flag, by its number.
     pub(crate) fn decide(mut self, flag: u32) -> Outcome {
         let Decision { step, result, key_missing } = self.flag(flag);
-        let stale = self.snapshot.expires.is_some_and(|expires| self.now > expires.plus_millis(CLOCK_SKEW));
+        let stale = self.snapshot.has_expired(self.now);
         let (variant, reason, error) = match result {
             Ok((variant, _)) if stale => (Some(variant), Reason::Stale, None),
             Ok((variant, reason)) => (Some(variant), reason, None),
@@ -250,7 +247,7 @@ impl<'d, A: Attributes> Decider<'d, A> {
         let snapshot = self.snapshot;
         for &id in flag.holdouts.of(&snapshot.tables.holdout_ids) {
             let holdout = &snapshot.tables.holdouts[usize::from(id)];
-            let needs_key = !matches!(holdout.percent, 0 | ALL);
+            let needs_key = self.needs_key(holdout.percent);
             let position = if needs_key { self.position(holdout.salt, Use::Holdout, holdout.by) } else { None };
             let membership = Membership::at(holdout.percent, position);
             self.found(|snapshot| {
@@ -306,7 +303,7 @@ impl<'d, A: Attributes> Decider<'d, A> {
                 (timetable.percent(self.now), Some(timetable))
             }
         };
-        let needs_key = timetable.is_some() || !matches!(percent, 0 | ALL);
+        let needs_key = timetable.is_some() || self.needs_key(percent);
         let position = if needs_key { self.ramp_position(flag) } else { None };
         if let Some(timetable) = timetable {
             self.until = self.until.min(timetable.membership_until(self.now, position));
@@ -314,6 +311,11 @@ impl<'d, A: Attributes> Decider<'d, A> {
         let membership = Membership::at(percent, position);
         self.found(|_| Finding::Threshold { holdout: None, percent, position, membership });
         membership
+    }
+
+    /// 0 % and 100 % need no key, but whoever watches is shown how far a user is from either.
+    fn needs_key(&self, percent: u32) -> bool {
+        !matches!(percent, 0 | ALL) || self.trace.is_some()
     }
 
     /// The variant whose part of the split the user falls into.

@@ -80,7 +80,7 @@ pub enum Finding {
         holdout: Option<String>,
         /// Thousandths of a percent; positions below it are in.
         percent: u32,
-        /// The user's position; `None` where no key was needed or there is none.
+        /// The user's position; `None` where there is no key to have one.
         position: Option<u32>,
         /// What that makes of the user.
         membership: Membership,

@@ -40,7 +40,7 @@ pub use schedule::Membership;
 #[cfg(feature = "wasm")]
 pub(crate) use context::Attribute;
 pub(crate) use context::Attributes;
-pub(crate) use decide::{CLOCK_SKEW, Outcome};
+pub(crate) use decide::Outcome;
 
 use crate::Timestamp;
 use crate::snapshot::load::Snapshot;

@@ -47,10 +47,18 @@ impl Timetable<'_> {
         let Some(last) = next.checked_sub(1).map(|last| self.points[last]) else { return self.before };
         match self.points.get(next) {
             Some(next) if self.linear => {
-                let (elapsed, span) =
-                    (i128::from(now) - i128::from(last.at), i128::from(next.at) - i128::from(last.at));
-                let rise = i128::from(next.percent) - i128::from(last.percent);
-                (i128::from(last.percent) + (rise * elapsed).div_euclid(span)) as u32
+                let (elapsed, span) = (now.abs_diff(last.at), next.at.abs_diff(last.at));
+                let change = u64::from(next.percent.abs_diff(last.percent));
+                // change × elapsed / span, where the product may take 66 bits: eighths first, then the rest.
+                let eighths = (change >> 3) * elapsed;
+                let rest = (eighths % span) * 8 + (change & 7) * elapsed;
+                let whole = |rest: u64| (eighths / span * 8 + rest) as u32;
+                // Down is down: a fall is rounded up.
+                if next.percent >= last.percent {
+                    last.percent + whole(rest / span)
+                } else {
+                    last.percent - whole(rest.div_ceil(span))
+                }
             }
             _ => last.percent,
         }

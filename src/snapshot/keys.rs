@@ -349,10 +349,9 @@ impl fmt::Debug for SigningKey {
 #[cfg(feature = "definitions")]
 fn thumbprint(x: &[u8; 32]) -> String {
     use base64ct::{Base64UrlUnpadded, Encoding};
-    use sha2::{Digest, Sha256};
 
     let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, Base64UrlUnpadded::encode_string(x));
-    Base64UrlUnpadded::encode_string(&Sha256::digest(members))
+    Base64UrlUnpadded::encode_string(&hmac_sha256::Hash::hash(members.as_bytes()))
 }
 
 #[cfg(all(test, feature = "definitions"))]

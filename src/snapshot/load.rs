@@ -166,6 +166,13 @@ impl Snapshot {
         self.expires
     }
 
+    /// Whether it has expired, five minutes allowed for clocks that disagree: then it is not taken any more, and where
+    /// it is held already, results are STALE.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        const CLOCK_SKEW: i64 = 5 * 60 * 1_000;
+        self.expires.is_some_and(|expires| now > expires.plus_millis(CLOCK_SKEW))
+    }
+
     /// The flags' keys, in the order of the document.
     pub fn flags(&self) -> impl ExactSizeIterator<Item = &str> {
         self.tables.flags.iter().map(|flag| self.text(flag.key))

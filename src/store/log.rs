@@ -8,7 +8,6 @@ use std::time::Duration;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode};
-use sha2::{Digest, Sha256};
 
 use super::entry::{Entry, NewEntry, Record, snapshot_name};
 use super::error::StoreError;
@@ -169,6 +168,17 @@ impl Log {
             }
         }
         Err(StoreError::Missing { path: self.full(&self.entry_path(version)) })
+    }
+
+    /// The entry of a version as it stands there, whoever signed it: to look at, not to decide by.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Missing`] for a version that is not there, [`StoreError::Corrupt`] and [`StoreError::Signature`] for
+    /// what is no entry or does not match the signature of a trusted key, and [`StoreError::Object`] where the store
+    /// fails.
+    pub async fn peek(&self, version: u64) -> Result<Record, StoreError> {
+        self.load(version).await.map(|(record, _)| record)
     }
 
     /// The entries from the newest back to the first, each checked against the one after it.
@@ -549,7 +559,7 @@ impl History<'_> {
 }
 
 fn sha256(payload: &str) -> String {
-    Sha256::digest(payload).iter().map(|byte| format!("{byte:02x}")).collect()
+    hmac_sha256::Hash::hash(payload.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The folder that a location names.

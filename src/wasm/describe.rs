@@ -152,8 +152,13 @@ impl<'t> Reads<'t> {
     }
 }
 
-fn distinct(mut ids: Vec<AttributeId>) -> Vec<AttributeId> {
-    ids.sort_unstable();
-    ids.dedup();
-    ids
+/// Each number once, in order. By insertion: there are few, and sorting takes code.
+fn distinct(ids: Vec<AttributeId>) -> Vec<AttributeId> {
+    let mut distinct: Vec<AttributeId> = Vec::new();
+    for id in ids {
+        if let Err(place) = distinct.binary_search(&id) {
+            distinct.insert(place, id);
+        }
+    }
+    distinct
 }

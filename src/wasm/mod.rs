@@ -5,6 +5,8 @@
 
 mod describe;
 mod subject;
+#[cfg(test)]
+mod tests;
 
 use crate::engine::Gatekeeper;
 use crate::evaluate::{Outcome, Reason};
@@ -58,7 +60,7 @@ pub struct Engine {
     pins: Pins,
     subject: Subject,
     /// The results of [`Engine::evaluate_all`].
-    all: Vec<u32>,
+    all: Vec<f64>,
     last: Option<Outcome>,
 }
 
@@ -168,29 +170,16 @@ impl Engine {
         self.pins = std::mem::take(&mut self.pins).with(flag, pin);
     }
 
-    /// Takes away all pins.
-    #[wasm_bindgen(js_name = clearPins)]
-    pub fn clear_pins(&mut self) {
-        self.pins = Pins::default();
-    }
-
-    /// Where in the module's memory a context of that many bytes is to be written. Valid until memory grows.
+    /// Where in the module's memory a context of up to so many bytes is to be written, until more are asked for. What
+    /// was written is kept.
     pub fn buffer(&mut self, bytes: usize) -> *mut u8 {
         self.subject.buffer(bytes).as_mut_ptr()
     }
 
-    /// How many bytes the buffer holds.
-    #[wasm_bindgen(js_name = bufferLength)]
-    pub fn buffer_length(&mut self) -> usize {
-        self.subject.buffer(0).len()
-    }
-
-    /// Decodes the context in the first `length` bytes of the buffer; it stays until the next.
-    ///
-    /// # Errors
-    /// Where the bytes are not as agreed, which is a fault of this package.
-    pub fn decode(&mut self, length: usize) -> Result<(), JsError> {
-        if self.subject.decode(length) { Ok(()) } else { Err(thrown("the context is not encoded as agreed")) }
+    /// Decodes the context in the first `length` bytes of the buffer; it stays until the next. False where the bytes are
+    /// not as agreed, which is a fault of this package (an error would cost every call an array).
+    pub fn decode(&mut self, length: usize) -> bool {
+        self.subject.decode(length)
     }
 
     /// Evaluates a flag for the context decoded last. The result is packed (see [`pack`]); `rule` and `until` say more.
@@ -203,28 +192,25 @@ impl Engine {
 
     /// The index of the rule that decided the last evaluation, or −1.
     pub fn rule(&self) -> i32 {
-        match self.last {
-            Some(Outcome { step: Step::Rule(index), .. }) => i32::from(index),
-            _ => -1,
-        }
+        self.last.as_ref().map_or(-1, rule)
     }
 
     /// From when on, in milliseconds, the clock may change the result of the last evaluation; infinity for never.
     pub fn until(&self) -> f64 {
-        match self.last {
-            Some(outcome) if outcome.until != Timestamp::MAX => outcome.until.as_millis() as f64,
-            _ => f64::INFINITY,
-        }
+        self.last.as_ref().map_or(f64::INFINITY, until)
     }
 
-    /// Evaluates every flag for the context decoded last; where the packed results lie, in the flags' order.
+    /// Evaluates every flag for the context decoded last; where the results lie, in the flags' order: for each the packed
+    /// one, the rule and until when.
     #[wasm_bindgen(js_name = evaluateAll)]
-    pub fn evaluate_all(&mut self, now: f64) -> *const u32 {
+    pub fn evaluate_all(&mut self, now: f64) -> *const f64 {
         self.all.clear();
         if let Some(snapshot) = &self.snapshot {
             let now = clock(now);
-            let flags = 0..snapshot.tables.flags.len() as u32;
-            self.all.extend(flags.map(|flag| pack(&snapshot.decide(flag, &self.subject, now, &self.pins))));
+            for flag in 0..snapshot.tables.flags.len() as u32 {
+                let outcome = snapshot.decide(flag, &self.subject, now, &self.pins);
+                self.all.extend([f64::from(pack(&outcome)), f64::from(rule(&outcome)), until(&outcome)]);
+            }
         }
         self.all.as_ptr()
     }
@@ -238,6 +224,17 @@ impl Engine {
         let (_, steps): (_, Vec<ExplainedStep>) = snapshot.decide_watched(flag, &self.subject, clock(now), &self.pins);
         serde_wasm_bindgen::to_value(&steps).map_err(thrown)
     }
+}
+
+fn rule(outcome: &Outcome) -> i32 {
+    match outcome.step {
+        Step::Rule(index) => i32::from(index),
+        _ => -1,
+    }
+}
+
+fn until(outcome: &Outcome) -> f64 {
+    if outcome.until == Timestamp::MAX { f64::INFINITY } else { outcome.until.as_millis() as f64 }
 }
 
 /// Packs an outcome: variant (12 bits), reason (4), error code (4), step (4), key missing (1); `codes.ts` is the other

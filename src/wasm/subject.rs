@@ -26,7 +26,7 @@ pub(super) struct Subject {
     used: Vec<AttributeId>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 enum Slot {
     #[default]
     Missing,
@@ -44,13 +44,13 @@ impl Subject {
     pub(super) fn reset(&mut self, attributes: usize) {
         self.used.clear();
         self.slots.clear();
-        self.slots.resize(attributes, Slot::Missing);
+        self.slots.resize_with(attributes, Slot::default);
     }
 
     /// Room for at least `bytes` bytes. Growing moves the buffer.
     pub(super) fn buffer(&mut self, bytes: usize) -> &mut [u8] {
         if self.buffer.len() < bytes {
-            self.buffer.resize(bytes.next_power_of_two(), 0);
+            self.buffer.resize(bytes, 0);
         }
         &mut self.buffer
     }
@@ -137,7 +137,7 @@ impl Cursor<'_> {
                         Slot::Boolean(boolean) => Value::Boolean(boolean),
                         Slot::Number(number) => Value::Number(number),
                         Slot::String(start, end) => {
-                            Value::String(String::from_utf8_lossy(self.bytes.get(start..end)?).into_owned())
+                            Value::String(std::str::from_utf8(self.bytes.get(start..end)?).ok()?.to_owned())
                         }
                         // Matches nothing, as OPERATORS.md has it for elements of other types.
                         _ => Value::Null,

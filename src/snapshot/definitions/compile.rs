@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use super::condition::{self, Operand, Scalar, Takes};
 use super::problem::{Path, Problem, Severity};
@@ -435,13 +434,11 @@ impl<'d> Compiler<'d> {
         self.hashed = true;
         let salt = self.definitions.hash_salt.as_deref().unwrap_or_default();
         let hash = |(tag, value): (u8, Vec<u8>)| -> [u8; 8] {
-            let hash = Sha256::new()
-                .chain_update(salt)
-                .chain_update([0])
-                .chain_update(&owner.name)
-                .chain_update([0, tag])
-                .chain_update(value)
-                .finalize();
+            let mut hash = hmac_sha256::Hash::new();
+            for part in [salt.as_bytes(), &[0], owner.name.as_bytes(), &[0, tag], &value] {
+                hash.update(part);
+            }
+            let hash = hash.finalize();
             std::array::from_fn(|index| hash[index])
         };
         let hashes: BTreeSet<[u8; 8]> = values.map(hash).collect();

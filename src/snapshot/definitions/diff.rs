@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Definitions;
 use super::problem::Path;
 
 /// One value that differs.
@@ -25,7 +24,7 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
     Value::deserialize(deserializer).map(Some)
 }
 
-/// Every value that differs, by path: maps name by name, lists of maps place by place, other lists whole.
+/// Every value that differs between two [`Definitions`](super::Definitions), or two [`State`](super::State)s, by path: maps name by name, lists of maps place by place, other lists whole.
 ///
 /// ```
 /// use flagstone::snapshot::definitions::{Definitions, Source, diff};
@@ -37,8 +36,8 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 /// assert_eq!(changes[0].path, "flags.beta.default.ramp.percent");
 /// assert_eq!((changes[0].before.clone(), changes[0].after.clone()), (Some(5.into()), Some(12.5.into())));
 /// ```
-pub fn diff(old: &Definitions, new: &Definitions) -> Vec<Change> {
-    let value = |definitions| serde_json::to_value(definitions).unwrap_or_default();
+pub fn diff<T: Serialize>(old: &T, new: &T) -> Vec<Change> {
+    let value = |of| serde_json::to_value(of).unwrap_or_default();
     let mut changes = Vec::new();
     compare(&Path::default(), Some(&value(old)), Some(&value(new)), &mut changes);
     changes

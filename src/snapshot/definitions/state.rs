@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Path, Problem, Severity, did_you_mean};
-use super::{Allow, Definitions, Exclusion, Flag, People, Percent, Serve};
+use super::{Allow, Change, Definitions, Exclusion, Flag, People, Percent, Serve, diff};
 use crate::Timestamp;
 
 /// What operators and controllers changed. It overrides definitions field by field and survives publishing.
@@ -170,6 +170,36 @@ impl State {
             }
         }
         applied
+    }
+
+    /// The edits from one version of the definitions to the next that do nothing, since this state has another value in
+    /// their place: what must be reset for them to count. Kills are not among them.
+    ///
+    /// ```
+    /// use flagstone::snapshot::definitions::{Definitions, Source, State};
+    ///
+    /// let read = |text: &str| Definitions::read(&[Source::new("flags.yaml", text)]).unwrap();
+    /// let before = read("flags: {beta: {salt: beta-1, default: {ramp: {percent: 5, serve: on}}}}");
+    /// let after = read("flags: {beta: {salt: beta-1, owner: dana, default: {ramp: {percent: 10, serve: on}}}}");
+    /// let state: State = serde_json::from_str(r#"{"flags": {"beta": {"salt": "beta-1", "percent": {"default": 25}}}}"#)?;
+    /// let overridden = state.overridden(&before, &after);
+    /// assert_eq!(overridden.len(), 1);
+    /// assert_eq!(overridden[0].path, "flags.beta.default.ramp.percent");
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn overridden(&self, before: &Definitions, after: &Definitions) -> Vec<Change> {
+        // Additions to lists override nothing, and would shift the places by which lists are compared.
+        let replaces = |state: &FlagState| FlagState {
+            salt: state.salt.clone(),
+            enabled: state.enabled,
+            percent: state.percent.clone(),
+            ..FlagState::default()
+        };
+        let flags = self.flags.iter().map(|(key, state)| (key.clone(), replaces(state))).collect();
+        let state = State { flags, ..State::default() };
+        let effective = diff(&state.apply(before), &state.apply(after));
+        let counts = |edit: &Change| effective.iter().any(|e| e.path == edit.path && e.after == edit.after);
+        diff(before, after).into_iter().filter(|edit| !counts(edit)).collect()
     }
 
     /// What killed the flag, as a snapshot says it: `all`, `tag:NAME` or `flag`.

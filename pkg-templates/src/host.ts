@@ -1,0 +1,239 @@
+import { NUMBERS_A_FLAG, readDescription, type Description, type Flag } from "./codes.js";
+import { ContextError, Encoder, readAttribute } from "./encode.js";
+import { anonymousId, Engine } from "./flagstone.js";
+import { abandon, exports, generation } from "./instance.js";
+import { verifiesAny, type Candidate } from "./verify.js";
+
+/** Why an envelope was not taken. */
+export type LoadErrorCode = "FETCH" | "ENVELOPE" | "SIGNATURE" | "SNAPSHOT" | "REPLAY" | "EXPIRED";
+
+/** An envelope that was not taken. Whatever was held before is still held. */
+export class LoadError extends Error {
+  override name = "LoadError";
+  /**
+   * - `FETCH`: it could not be fetched.
+   * - `ENVELOPE`: it is no envelope, or no trusted key signed it as it should.
+   * - `SIGNATURE`: the signature does not verify: someone changed the envelope.
+   * - `SNAPSHOT`: what was signed is no snapshot, or one for another environment or audience.
+   * - `REPLAY`: it is older than one seen before, or another one of the same version.
+   * - `EXPIRED`: it had expired before it was loaded.
+   */
+  readonly code: LoadErrorCode;
+
+  constructor(code: LoadErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** The names of what `Engine.take` throws. */
+const CODES: Readonly<Record<string, LoadErrorCode>> = { ReplayError: "REPLAY", ExpiredError: "EXPIRED" };
+
+/** What a context says of some attributes, read once. */
+export interface Subject {
+  readonly ids: readonly number[];
+  readonly attributes: readonly ReturnType<typeof readAttribute>[];
+}
+
+/** A result as the engine gives it. */
+export interface Outcome {
+  readonly packed: number;
+  /** The index of the rule that decided, or −1. */
+  readonly rule: number;
+  /** In milliseconds; infinity for never. */
+  readonly until: number;
+}
+
+/** What an engine is for. */
+export interface HostOptions {
+  readonly environment: string;
+  readonly audience: string;
+  /** A JWK set, as JSON. */
+  readonly keys: string;
+  /** By flag: a variant's name, or null for off. */
+  readonly pins: readonly (readonly [string, string | null])[];
+}
+
+/** One client's engine, made anew with what it held whenever the module breaks. */
+export class Host {
+  readonly #options: HostOptions;
+  #keys: string;
+  #engine: Engine;
+  #encoder: Encoder;
+  #memory: WebAssembly.Memory;
+  #generation: number;
+  /** Whom the engine has decoded. */
+  #current: Subject | undefined;
+  /** What made the snapshot held, for making it again. */
+  #held: { readonly envelope: Uint8Array; readonly keys: string; readonly now: number } | undefined;
+  #description: Description | undefined;
+  /** All attributes' numbers. */
+  #ids: readonly number[] = [];
+
+  /** @throws Where the audience is unknown or the keys are no JWK set of Ed25519 keys. */
+  constructor(options: HostOptions) {
+    this.#options = options;
+    this.#keys = options.keys;
+    ({
+      engine: this.#engine,
+      encoder: this.#encoder,
+      memory: this.#memory,
+      generation: this.#generation,
+    } = this.#make());
+  }
+
+  /** The snapshot held. */
+  get description(): Description | undefined {
+    return this.#description;
+  }
+
+  /** @throws Where these are no JWK set of Ed25519 keys. */
+  setKeys(keys: string): void {
+    this.#ready().setKeys(keys);
+    this.#keys = keys;
+  }
+
+  /**
+   * Verifies an envelope and takes its snapshot; false where it is the one held. One at a time: the engine keeps the
+   * envelope opened last.
+   *
+   * @throws {LoadError}
+   */
+  async take(envelope: Uint8Array, clock: () => number): Promise<boolean> {
+    const open = (): Candidate[] => attempt("ENVELOPE", () => this.#ready().open(envelope) as Candidate[]);
+    const keys = this.#keys;
+    const candidates = open();
+    const opened = this.#generation;
+    if (!(await verifiesAny(candidates))) {
+      const kids = candidates.map(({ kid }) => JSON.stringify(kid)).join(", ");
+      throw new LoadError("SIGNATURE", `the signature by ${kids} does not verify: the envelope was changed`);
+    }
+    // The module may have been replaced meanwhile, and what was opened gone with it.
+    this.#ready();
+    if (opened !== this.#generation) open();
+    const now = clock();
+    const json = attempt("SNAPSHOT", () => this.#ready().take(now));
+    if (json === undefined) return false;
+    this.#current = undefined;
+    this.#description = readDescription(json);
+    this.#ids = [...this.#description.attributes.keys()];
+    this.#held = { envelope, keys, now };
+    return true;
+  }
+
+  /** Reads attributes from a context, all by default. The caller's getters run here and nowhere else. */
+  read(context: unknown, ids = this.#ids): Subject {
+    const paths = this.#description?.attributes ?? [];
+    return { ids, attributes: ids.map((id) => readAttribute(context, paths[id] ?? [])) };
+  }
+
+  /** Evaluates a flag; the packed result. */
+  evaluate(flag: Flag, subject: Subject, now: number): number {
+    return this.#steadily(() => {
+      this.#decode(subject);
+      return this.#engine.evaluate(flag.index, now);
+    });
+  }
+
+  /** The same, with what else there is to say. */
+  outcome(flag: Flag, subject: Subject, now: number): Outcome {
+    return this.#steadily(() => {
+      this.#decode(subject);
+      const packed = this.#engine.evaluate(flag.index, now);
+      return { packed, rule: this.#engine.rule(), until: this.#engine.until() };
+    });
+  }
+
+  /** Evaluates every flag of the snapshot, in its order. */
+  all(subject: Subject, now: number): Outcome[] {
+    return this.#steadily(() => {
+      this.#decode(subject);
+      const place = this.#engine.evaluateAll(now);
+      const flags = this.#description?.flags.size ?? 0;
+      const numbers = new Float64Array(this.#memory.buffer, place, flags * NUMBERS_A_FLAG);
+      const outcomes: Outcome[] = [];
+      for (let at = 0; at < numbers.length; at += NUMBERS_A_FLAG) {
+        outcomes.push({ packed: numbers[at] ?? 0, rule: numbers[at + 1] ?? 0, until: numbers[at + 2] ?? 0 });
+      }
+      return outcomes;
+    });
+  }
+
+  /** The steps of the precedence, as `ExplainedStep` is serialised. */
+  explain(flag: Flag, subject: Subject, now: number): unknown {
+    return this.#steadily(() => {
+      this.#decode(subject);
+      return this.#engine.explain(flag.index, now) as unknown;
+    });
+  }
+
+  anonymousId(): string {
+    return this.#steadily(anonymousId);
+  }
+
+  free(): void {
+    // An engine of an earlier instance is gone already, and its place taken by something else.
+    if (this.#generation === generation) this.#engine.free();
+  }
+
+  #decode(subject: Subject): void {
+    const engine = this.#ready();
+    if (this.#current === subject) return;
+    this.#current = undefined;
+    if (!engine.decode(this.#encoder.encode(subject.ids, subject.attributes))) {
+      throw new Error("the context is not encoded as agreed");
+    }
+    this.#current = subject;
+  }
+
+  /** Work that cannot fail: what does is a trap or its aftermath. It is tried once more in a new instance. */
+  #steadily<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof ContextError) throw error;
+      abandon();
+    }
+    try {
+      return work();
+    } catch (error) {
+      abandon();
+      throw error;
+    }
+  }
+
+  /** The engine, made anew if the module was replaced since. */
+  #ready(): Engine {
+    if (this.#generation !== generation) {
+      const { engine, encoder, memory, generation } = this.#make();
+      this.#current = undefined;
+      [this.#engine, this.#encoder, this.#memory, this.#generation] = [engine, encoder, memory, generation];
+    }
+    return this.#engine;
+  }
+
+  #make() {
+    const { memory } = exports();
+    const engine = new Engine(this.#options.environment, this.#options.audience);
+    for (const [flag, variant] of this.#options.pins) engine.pin(flag, variant);
+    if (this.#held !== undefined) {
+      // Under the keys and at the time that it was taken: neither a key removed nor the clock takes it away.
+      engine.setKeys(this.#held.keys);
+      engine.open(this.#held.envelope);
+      engine.take(this.#held.now);
+    }
+    engine.setKeys(this.#keys);
+    return { engine, encoder: new Encoder(memory, (bytes) => engine.buffer(bytes)), memory, generation };
+  }
+}
+
+/** A step of loading: the engine's errors are the envelope's fault, and a trap breaks the instance. */
+function attempt<T>(code: LoadErrorCode, step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) abandon();
+    throw new LoadError(CODES[error.name] ?? code, error.message, { cause: error });
+  }
+}

@@ -1,0 +1,56 @@
+// The one instance of the engine's module that all clients share, replaced when it breaks.
+import init, { __wbg_reset_state, initSync, type InitOutput } from "./flagstone.js";
+
+/** What the engine is made from. A compiled module is used at once, where compiling is forbidden (in Workers). */
+export type ModuleSource = WebAssembly.Module | BufferSource | Response | URL;
+
+let source: (() => ModuleSource | Promise<ModuleSource>) | undefined;
+let loading: Promise<InitOutput> | undefined;
+let wasm: InitOutput | undefined;
+let broken = false;
+
+/** Which instance this is. Whatever was made in another is gone. */
+export let generation = 0;
+
+/** Says where to find the module, for the first client that needs it. */
+export function useModule(from: () => ModuleSource | Promise<ModuleSource>): void {
+  source ??= from;
+}
+
+/** Loads the module, unless that has been done. */
+export async function load(): Promise<void> {
+  loading ??= instantiate();
+  try {
+    wasm ??= await loading;
+  } catch (error) {
+    // So that the next one tries again.
+    loading = undefined;
+    throw error;
+  }
+}
+
+async function instantiate(): Promise<InitOutput> {
+  if (source === undefined) {
+    throw new Error("no engine yet: call init(module) of `flagstone/module` first, or import `flagstone`");
+  }
+  const module = await source();
+  return module instanceof WebAssembly.Module ? initSync({ module }) : init({ module_or_path: module });
+}
+
+/** The module's exports. */
+export function exports(): InitOutput {
+  if (wasm === undefined) throw new Error("the engine is not loaded");
+  if (broken) {
+    __wbg_reset_state();
+    // Given back as it is: the glue starts its module only once.
+    wasm = initSync({ module: new Uint8Array() });
+    broken = false;
+  }
+  return wasm;
+}
+
+/** Counts the instance as broken, after a trap left it in the middle of something. The next one to need it replaces it. */
+export function abandon(): void {
+  broken = true;
+  generation++;
+}

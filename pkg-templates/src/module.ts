@@ -1,0 +1,21 @@
+// Hosts that bring the engine's module themselves.
+import { load, useModule, type ModuleSource } from "./instance.js";
+
+/**
+ * Makes the engine from a module of the host's: compiled, or its bytes, or where to get it.
+ *
+ * ```js
+ * import module from "flagstone/flagstone_bg.wasm";
+ * import { FlagstoneClient, init } from "flagstone/module";
+ *
+ * await init(module);
+ * const flags = await FlagstoneClient.start({ … });
+ * ```
+ */
+export async function init(module: ModuleSource | Promise<ModuleSource>): Promise<void> {
+  useModule(() => module);
+  await load();
+}
+
+export type { ModuleSource };
+export * from "./client.js";

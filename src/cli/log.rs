@@ -1,0 +1,94 @@
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use crate::answer::{Answer, BOLD, DIM, Failure, GREEN, count, wait, write_json};
+use crate::diff::StoreToRead;
+
+/// Show who published what, when and why
+///
+/// The newest version comes first. With --keys each entry must follow from the one after it, and the newest be signed by
+/// a trusted key; --verify checks the snapshots as well.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  flagstone log --store published --keys keys/production.jwks
+  flagstone log --store published --environment staging --json | jq '.[0].author'")]
+pub struct LogArgs {
+    #[command(flatten)]
+    store: StoreToRead,
+    /// Check the snapshots that the entries name, too, and that nothing newer was served
+    #[arg(long, requires = "keys")]
+    verify: bool,
+    /// Print a JSON array of the entries, without the definitions and the state
+    #[arg(long)]
+    json: bool,
+}
+
+impl LogArgs {
+    pub fn run(self, out: &mut dyn Write) -> Result<Answer, Failure> {
+        let store = self.store.store.as_deref();
+        let store = store.ok_or_else(|| Failure::Usage("which log? Name its folder with --store".to_owned()))?;
+        let log = self.store.open(store)?;
+        let mut versions = self.store.versions(&log, store)?;
+        let mut records = Vec::new();
+        if self.store.keys.is_some() {
+            wait(async {
+                let mut history = log.history().await?;
+                while let Some(record) = history.next().await? {
+                    records.push(record);
+                }
+                Ok(())
+            })?;
+        } else {
+            while let Some(version) = versions.pop() {
+                records.push(wait(log.peek(version))?);
+            }
+        }
+        let verified = if self.verify { Some(wait(log.verify())?) } else { None };
+        if self.json {
+            let entries: Vec<Value> = records
+                .iter()
+                .map(|record| {
+                    let entry = &record.entry;
+                    json!({
+                        "version": entry.version, "time": entry.time.to_string(), "author": entry.author,
+                        "reason": entry.reason, "kid": record.kid, "sha256": record.sha256,
+                        "previous": entry.previous, "snapshots": entry.snapshots,
+                    })
+                })
+                .collect();
+            return write_json(out, &entries);
+        }
+        for record in &records {
+            let entry = &record.entry;
+            let kid = match (&record.kid, &self.store.keys) {
+                (Some(kid), _) => format!("signed by {kid:?}"),
+                (None, Some(_)) => {
+                    "signed by a key that is not trusted any more; a newer entry vouches for it".to_owned()
+                }
+                (None, None) => "signature not checked".to_owned(),
+            };
+            writeln!(out, "{BOLD}version {}{BOLD:#}  {}  {}", entry.version, entry.time, printable(&entry.author))?;
+            for line in entry.reason.lines() {
+                writeln!(out, "    {}", printable(line))?;
+            }
+            for (name, sha256) in &entry.snapshots {
+                writeln!(out, "    {DIM}{name} {}{DIM:#}", printable(sha256.get(..12).unwrap_or(sha256)))?;
+            }
+            writeln!(out, "    {DIM}{kid}{DIM:#}")?;
+        }
+        if let Some(entries) = verified {
+            writeln!(
+                out,
+                "{GREEN}ok{GREEN:#}: {} and their snapshots are as they were signed",
+                count(entries, "version")
+            )?;
+        }
+        Ok(Answer::Yes)
+    }
+}
+
+/// What others wrote must not steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

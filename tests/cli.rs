@@ -1,0 +1,1166 @@
+//! The `flagstone` command as people and programs use it: what it prints, how it exits, what it says of bad input.
+#![cfg(feature = "control")]
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use flagstone::bucketing::{Use, position};
+use flagstone::snapshot::definitions::{Definitions, FlagState, Kill, Options, PercentState, State, compile};
+use flagstone::snapshot::{Envelope, SigningKey, TrustedKeys, Typ};
+use flagstone::store::{Log, NewEntry};
+use flagstone::{Audience, Timestamp};
+use serde_json::{Value, json};
+
+/// A folder to run the command in.
+struct Place(tempfile::TempDir);
+
+/// What the command did.
+#[derive(Debug)]
+struct Run {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place(tempfile::tempdir().expect("there is room for a folder"))
+    }
+
+    /// A project as `init` starts it, published once.
+    fn published() -> Place {
+        let place = Place::new();
+        place.run(&["init"]).good();
+        place.publish(&["--reason", "A start"]).good();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> &Place {
+        fs::write(self.path(name), text).expect("the file can be written");
+        self
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Replaces a text that is there in a file.
+    fn edit(&self, name: &str, from: &str, to: &str) -> &Place {
+        let text = self.read(name);
+        assert!(text.contains(from), "{name} does not hold {from:?}");
+        self.write(name, &text.replace(from, to))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flagstone"));
+        command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null());
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        Run::of(self.command(arguments))
+    }
+
+    fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Run {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        child.stdin.take().expect("it has an input").write_all(input).expect("it reads its input");
+        Run::from(child.wait_with_output().expect("the command ends"))
+    }
+
+    fn publish(&self, arguments: &[&str]) -> Run {
+        let publish = ["publish", "flags.yaml", "--environment", "production", "--store", "published"];
+        let signed = ["--key", "keys/production.private.jwk", "--author", "ana@example.com"];
+        self.run(&[&publish[..], &signed, arguments].concat())
+    }
+
+    fn eval(&self, snapshot: &str, arguments: &[&str]) -> Run {
+        self.run(&[&["eval", "--snapshot", snapshot][..], arguments].concat())
+    }
+
+    /// Writes definitions compiled as a bare payload.
+    fn payload(&self, name: &str, definitions: Value, audience: Audience, expires: Option<&str>) -> String {
+        let definitions: Definitions = serde_json::from_value(definitions).expect("these are definitions");
+        let options = Options {
+            environment: "production".to_owned(),
+            audience,
+            version: 7,
+            created: instant("2026-11-21T12:00:00Z"),
+            expires: expires.map(instant),
+        };
+        let payload = compile(&definitions, &State::default(), &options).expect("they can be compiled");
+        self.write(name, &payload);
+        payload
+    }
+}
+
+impl Run {
+    fn of(mut command: Command) -> Run {
+        Run::from(command.output().expect("the command starts"))
+    }
+
+    #[track_caller]
+    fn good(self) -> Run {
+        assert_eq!(self.code, 0, "{}\n{}", self.out, self.err);
+        self
+    }
+
+    /// It failed so, and said why.
+    #[track_caller]
+    fn bad(self, code: i32, messages: &[&str]) -> Run {
+        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
+        for message in messages {
+            assert!(self.err.contains(message), "does not say {message:?}:\n{}", self.err);
+        }
+        assert!(self.err.contains("error: "), "{}", self.err);
+        self
+    }
+
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}:\n{}", self.out))
+    }
+}
+
+impl From<std::process::Output> for Run {
+    fn from(output: std::process::Output) -> Run {
+        let text = |bytes| String::from_utf8(bytes).expect("what it prints is text");
+        let run =
+            Run { code: output.status.code().expect("no signal"), out: text(output.stdout), err: text(output.stderr) };
+        assert!(!run.err.contains("panicked"), "{}", run.err);
+        run
+    }
+}
+
+fn instant(text: &str) -> Timestamp {
+    text.parse().expect("this is an instant")
+}
+
+const VERBS: [&str; 13] = [
+    "init", "keygen", "lint", "schema", "publish", "log", "diff", "verify", "eval", "explain", "simulate", "stale",
+    "types",
+];
+
+const SERVER: &str = "published/production/current/server.json";
+const CLIENT: &str = "published/production/current/client.json";
+const KEYS: &str = "keys/production.jwks";
+
+#[test]
+fn help_has_an_example_for_each_verb_and_the_exit_codes() {
+    let place = Place::new();
+    for verb in VERBS {
+        let help = place.run(&[verb, "--help"]).good().out;
+        assert!(help.contains("Example"), "{verb}: {help}");
+        assert!(help.contains(&format!("flagstone {verb}")), "{verb}: {help}");
+    }
+    let help = place.run(&["--help"]).good().out;
+    for line in ["Exit codes:", "\n  0  ", "\n  1  ", "\n  2  ", "\n  3  ", "NO_COLOR"] {
+        assert!(help.contains(line), "{help}");
+    }
+    place.run(&["evaluate"]).bad(2, &["evaluate", "eval"]);
+    place.run(&["eval"]).bad(2, &["--snapshot <FILE>"]);
+}
+
+// init, keygen
+
+#[test]
+fn a_project_is_started_and_nothing_is_written_over() {
+    let place = Place::new();
+    let out = place.run(&["init", "shop"]).good().out;
+    assert!(out.contains("flagstone publish shop --environment production"), "{out}");
+    assert!(place.read("shop/flags.yaml").starts_with("# yaml-language-server: $schema=flags.schema.json\n"));
+    let schema: Value = serde_json::from_str(&place.read("shop/flags.schema.json")).unwrap();
+    assert_eq!(schema, flagstone::snapshot::definitions::json_schema());
+    assert_eq!(place.read("shop/keys/.gitignore"), "*.private.jwk\n");
+    assert_private(&place.path("shop/keys/production.private.jwk"));
+    place.run(&["lint", "shop", "--strict"]).good();
+
+    let before = place.read("shop/flags.yaml");
+    place.run(&["init", "shop"]).bad(3, &["shop: there is a project here already", "name another folder"]);
+    assert_eq!(place.read("shop/flags.yaml"), before);
+
+    // The salts decide who is first, so two projects must not share them.
+    place.run(&["init", "other"]).good();
+    assert_ne!(place.read("other/flags.yaml"), before);
+    place.run(&["init", "--example", "nine-plans"]).bad(2, &["five-plans"]);
+}
+
+#[test]
+fn what_init_names_as_next_works() {
+    let place = Place::new();
+    let out = place.run(&["init", "a shop"]).good().out;
+    let commands: Vec<_> = out.lines().filter_map(|line| line.trim().strip_prefix("flagstone ")).collect();
+    assert_eq!(commands.len(), 3);
+    for command in commands {
+        let mut shell = Command::new("sh");
+        shell.current_dir(place.0.path()).arg("-c").arg(format!("{} {command}", env!("CARGO_BIN_EXE_flagstone")));
+        Run::of(shell).good();
+    }
+}
+
+#[test]
+fn the_five_plans_lint_and_publish() {
+    let place = Place::new();
+    place.run(&["init", "--example", "five-plans"]).good();
+    place.run(&["lint"]).good();
+    let publish = ["publish", "--environment", "production", "--store", "published", "--reason", "The five plans"];
+    place.run(&[&publish[..], &["--key", "keys/production.private.jwk"]].concat()).good();
+    let ask = |flag: &str, user: &str| {
+        let context = json!({"targetingKey": user}).to_string();
+        place.eval(SERVER, &["--keys", KEYS, "--flag", flag, "--context", &context]).good().json()["value"].clone()
+    };
+    assert_eq!(ask("use_new_gateway", "internal-user-1"), json!(true));
+    assert_eq!(ask("websocketUnified", "legacy-user-1"), json!(false));
+    // `js31` puts user1 at 66 and polygenelubricants at 48; who is below 5 was worked out with the plan's own code.
+    assert_eq!(ask("outboundCalls", "user1"), json!(false));
+    assert_eq!(ask("USE_MIGRATED_BACKUP_SERVICE", "anyone"), json!(true));
+    // Salts of lists that everyone could look up would hide nobody.
+    assert_ne!(place.read("000-gateway.yaml"), include_str!("rollouts/definitions/000-gateway.yaml"));
+    assert!(!place.read("000-gateway.yaml").contains("5d1f0c7be2a94836a1c07d4f92be6358"));
+}
+
+#[test]
+fn keys_are_private_and_sets_grow() {
+    let place = Place::new();
+    let keygen = ["keygen", "--environment", "production", "--out", "one.jwk", "--kid", "one"];
+    let run = place.run(&keygen).good();
+    assert_private(&place.path("one.jwk"));
+    let keys = TrustedKeys::from_jwks(run.out.as_bytes()).expect("it prints the public half");
+    assert_eq!(keys.get("one"), Some(&SigningKey::from_jwk(place.read("one.jwk").as_bytes()).unwrap().public()));
+    let secret = place.read("one.jwk");
+    place.run(&keygen).bad(3, &["one.jwk", "there is such a file already"]);
+    assert_eq!(place.read("one.jwk"), secret);
+
+    // Keys of others in the set stay, even those of another kind.
+    let mut set = run.json();
+    set["keys"].as_array_mut().unwrap().push(json!({"kty": "RSA", "kid": "other", "n": "AQAB", "e": "AQAB"}));
+    place.write("trusted.jwks", &set.to_string());
+    let more = ["keygen", "--environment", "staging", "--environment", "production", "--public", "trusted.jwks"];
+    assert_eq!(place.run(&[&more[..], &["--out", "two.jwk", "--kid", "two"]].concat()).good().out, "");
+    let set: Value = serde_json::from_str(&place.read("trusted.jwks")).unwrap();
+    let kids: Vec<_> = set["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap()).collect();
+    assert_eq!(kids, ["one", "other", "two"]);
+    assert_eq!(set["keys"][2]["environments"], json!(["staging", "production"]));
+
+    // Where the set cannot take the key, none is made.
+    let again = [&more[..], &["--out", "three.jwk", "--kid", "two"]].concat();
+    place.run(&again).bad(3, &["trusted.jwks", "\"two\"", "choose another --kid"]);
+    place.write("trusted.jwks", "[]");
+    place.run(&again).bad(3, &["trusted.jwks"]);
+    assert!(!place.path("three.jwk").exists());
+    place.run(&["keygen", "--out", "four.jwk"]).bad(2, &["--environment"]);
+    place.run(&["keygen", "--environment", "e", "--out", "no/such/folder.jwk"]).bad(3, &["no/such/folder.jwk"]);
+}
+
+#[cfg(unix)]
+fn assert_private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(path).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "{}", path.display());
+}
+
+#[cfg(not(unix))]
+fn assert_private(_: &Path) {}
+
+// lint, schema
+
+#[test]
+fn lint_shows_the_place_and_what_to_do() {
+    let place = Place::new();
+    place.write("flags.yaml", "flags:\n  beta:\n    salt: beta-1\n    default: of\n");
+    let run = place.run(&["lint", "flags.yaml"]);
+    assert_eq!(run.code, 1);
+    assert_eq!(
+        run.out,
+        "flags.yaml:4:14: error: unknown variant `of`, did you mean `off`?\n  \
+           |\n\
+         4 |     default: of\n  \
+           |              ^\n\n\
+         not ok: 1 error\n"
+    );
+    let problems = place.run(&["lint", "--json"]).json();
+    assert_eq!(problems[0]["file"], "flags.yaml");
+    assert_eq!((&problems[0]["line"], &problems[0]["column"]), (&json!(4), &json!(14)));
+    assert_eq!(problems[0]["path"], "flags.beta.default");
+    assert_eq!(problems[0]["suggestion"], "did you mean `off`?");
+
+    // A line of JSON may be long; what matters of it is shown.
+    let long =
+        format!(r#"{{"flags": {{"a": {{"salt": "a", "description": "{}", "default": "of"}}}}}}"#, "é".repeat(300));
+    place.write("long.json", &long);
+    let out = place.run(&["lint", "long.json"]).out;
+    let lines: Vec<&str> = out.lines().collect();
+    let caret = lines[3].chars().position(|c| c == '^').expect("there is a caret");
+    assert_eq!(lines[2].chars().skip(caret).take(4).collect::<String>(), "\"of\"");
+    assert!(lines[2].chars().count() < 130);
+}
+
+#[test]
+fn lint_says_what_is_wrong_with_files() {
+    let place = Place::new();
+    place.run(&["lint"]).bad(3, &["no definitions here", "flagstone init"]);
+    place.run(&["lint", "no.yaml"]).bad(3, &["no.yaml: cannot read it"]);
+    place.write("broken.yaml", "flags:\n  a: [1\n");
+    let run = place.run(&["lint", "broken.yaml"]);
+    assert_eq!((run.code, run.out.starts_with("broken.yaml:")), (1, true), "{}", run.out);
+    fs::write(place.path("binary.yaml"), b"flags: \xff\n").unwrap();
+    let run = place.run(&["lint", "binary.yaml"]);
+    assert_eq!((run.code, run.out.contains("binary.yaml")), (1, true), "{}", run.out);
+    place.write("broken.json", "{\"flags\": {\"a\": {\"salt\": \"a\"}");
+    assert_eq!(place.run(&["lint", "broken.json"]).code, 1);
+}
+
+#[test]
+fn lint_lets_warnings_pass_unless_it_is_strict() {
+    let place = Place::new();
+    place.write(
+        "flags.yaml",
+        "flags:\n  beta: {salt: beta-1, scheme: js31, default: {ramp: {percent: 5, serve: on}}}\n",
+    );
+    let run = place.run(&["lint"]).good();
+    assert!(run.out.contains("flags.yaml:2:32: warning: ") && run.out.ends_with("ok: 1 flag in 1 file, 1 warning\n"));
+    assert_eq!(place.run(&["lint", "--strict"]).code, 1);
+    assert_eq!(place.run(&["lint", "--strict", "--json"]).json()[0]["severity"], "warning");
+}
+
+#[test]
+fn a_folder_is_its_definitions_and_nothing_else() {
+    let place = Place::new();
+    place.write("a.yaml", "flags: {a: {salt: a-1}}").write("b.yml", "flags: {b: {salt: b-1}}");
+    place.write("c.json", r#"{"flags": {"c": {"salt": "c-1"}}}"#);
+    place.write("flags.schema.json", "{").write(".hidden.yaml", "{").write("notes.txt", "{");
+    fs::create_dir(place.path("keys.json")).unwrap();
+    assert!(place.run(&["lint"]).good().out.ends_with("ok: 3 flags in 3 files\n"));
+}
+
+#[test]
+fn schema_is_the_librarys() {
+    assert_eq!(Place::new().run(&["schema"]).good().json(), flagstone::snapshot::definitions::json_schema());
+}
+
+// eval
+
+/// Flags with each kind of result.
+fn flags() -> Value {
+    json!({
+        "flags": {
+            "beta": {
+                "salt": "beta-1",
+                "rules": [{"id": "germans", "when": {"attribute": "country", "equals": "DE"}, "serve": "on"}],
+                "default": {"ramp": {"percent": 25, "serve": "on"}},
+            },
+            "limit": {"salt": "limit-1", "variants": {"low": 1.5, "high": 1e21}, "off": "low", "default": "high"},
+            "theme": {"salt": "theme-1", "variants": {"plain": "\"é\"\n", "other": ""}, "off": "plain"},
+            "layout": {"salt": "layout-1", "variants": {"a": {"columns": [1, 2], "x": null}, "b": []}, "off": "a"},
+        },
+    })
+}
+
+#[test]
+fn eval_prints_one_object_whose_members_stand_in_order() {
+    let place = Place::new();
+    place.payload("server.json", flags(), Audience::Server, None);
+    let eval = |flag: &str, context: &str| {
+        let run = place.eval("server.json", &["--flag", flag, "--context", context]).good();
+        assert_eq!(run.err.lines().count(), 1, "{}", run.err);
+        assert!(run.err.contains("server.json: the signature was not checked"), "{}", run.err);
+        run.out
+    };
+    let user = |inside: bool| {
+        let inside = |key: &String| (position("beta-1", Use::Ramp, key) < 25_000) == inside;
+        let key = (0..).map(|number| format!("user-{number}")).find(inside).unwrap();
+        json!({"targetingKey": key}).to_string()
+    };
+    assert_eq!(
+        eval("beta", r#"{"targetingKey": "user-1", "country": "DE"}"#),
+        "{\"flag\":\"beta\",\"value\":true,\"variant\":\"on\",\"reason\":\"TARGETING_MATCH\",\"rule\":\"germans\",\"version\":7}\n"
+    );
+    assert_eq!(
+        eval("beta", &user(true)),
+        "{\"flag\":\"beta\",\"value\":true,\"variant\":\"on\",\"reason\":\"SPLIT\",\"version\":7}\n"
+    );
+    assert_eq!(
+        eval("beta", &user(false)),
+        "{\"flag\":\"beta\",\"value\":false,\"variant\":\"off\",\"reason\":\"SPLIT\",\"version\":7}\n"
+    );
+    assert_eq!(
+        eval("limit", "{}"),
+        "{\"flag\":\"limit\",\"value\":1e+21,\"variant\":\"high\",\"reason\":\"STATIC\",\"version\":7}\n"
+    );
+    assert_eq!(
+        eval("theme", "{}"),
+        "{\"flag\":\"theme\",\"value\":\"\\\"é\\\"\\n\",\"variant\":\"plain\",\"reason\":\"STATIC\",\"version\":7}\n"
+    );
+    assert_eq!(
+        eval("layout", "{}"),
+        "{\"flag\":\"layout\",\"value\":{\"columns\":[1,2],\"x\":null},\"variant\":\"a\",\"reason\":\"STATIC\",\"version\":7}\n"
+    );
+    assert_eq!(
+        eval("gone", "{}"),
+        "{\"flag\":\"gone\",\"value\":null,\"variant\":null,\"reason\":\"ERROR\",\"errorCode\":\"FLAG_NOT_FOUND\",\"version\":7}\n"
+    );
+    // Half of a surrogate pair is no key, so there is none.
+    assert_eq!(
+        eval("beta", r#"{"targetingKey": "\ud83d"}"#),
+        "{\"flag\":\"beta\",\"value\":false,\"variant\":\"off\",\"reason\":\"DEFAULT\",\"version\":7}\n"
+    );
+}
+
+#[test]
+fn eval_keeps_to_one_line_where_the_snapshot_does_not() {
+    let place = Place::new();
+    let payload = json!({
+        "schema": 1, "environment": "e", "audience": "server", "version": 1, "created": "2026-11-21T12:00:00Z",
+        "flags": {"f": {"type": "json", "variants": {"v": {"a": [1, 2]}}, "off": "v", "salt": "s", "default": "v",
+                        "requires": []}},
+    });
+    place.write("server.json", &format!("{payload:#}").replace('\n', "\r\n"));
+    let out = place.eval("server.json", &["--flag", "f", "--context", "{}"]).good().out;
+    assert_eq!(out.lines().count(), 1);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["value"], json!({"a": [1, 2]}));
+}
+
+#[test]
+fn eval_of_what_this_version_lacks_is_a_result() {
+    let place = Place::new();
+    let payload = place.payload("server.json", flags(), Audience::Server, None);
+    place.write("server.json", &payload.replace(r#""beta":{"requires":["#, r#""beta":{"requires":["telepathy","#));
+    let out = place.eval("server.json", &["--flag", "beta", "--context", "{}"]).good().out;
+    assert_eq!(
+        out,
+        "{\"flag\":\"beta\",\"value\":null,\"variant\":null,\"reason\":\"ERROR\",\"errorCode\":\"GENERAL\",\"version\":7}\n"
+    );
+}
+
+#[test]
+fn eval_goes_by_the_time_it_is_told() {
+    let place = Place::new();
+    let flags = json!({"flags": {"f": {"client": true, "salt": "f-1", "default": {"ramp": {
+        "schedule": {"before": 0, "steps": [{"at": "2026-12-01T00:00:00Z", "percent": 100}]}, "serve": "on",
+    }}}}});
+    place.payload("client.json", flags, Audience::Client, Some("2026-12-10T00:00:00Z"));
+    let at = |now: &str| {
+        let arguments = ["--flag", "f", "--context", r#"{"targetingKey": "a"}"#, "--now", now];
+        place.eval("client.json", &arguments).good().out
+    };
+    assert_eq!(
+        at("2026-11-30T23:59:59.999Z"),
+        "{\"flag\":\"f\",\"value\":false,\"variant\":\"off\",\"reason\":\"SPLIT\",\"version\":7}\n"
+    );
+    assert_eq!(
+        at("2026-12-01T01:00:00+01:00"),
+        "{\"flag\":\"f\",\"value\":true,\"variant\":\"on\",\"reason\":\"SPLIT\",\"version\":7}\n"
+    );
+    assert!(at("2026-12-10T00:05:00Z").contains("\"SPLIT\""), "five minutes are allowed for clocks that disagree");
+    assert_eq!(
+        at("2026-12-10T00:05:00.001Z"),
+        "{\"flag\":\"f\",\"value\":null,\"variant\":null,\"reason\":\"ERROR\",\"errorCode\":\"PROVIDER_NOT_READY\",\"version\":7}\n"
+    );
+    let arguments = ["--flag", "f", "--context", "{}", "--now", "tomorrow"];
+    place.eval("client.json", &arguments).bad(2, &["--now", "RFC 3339"]);
+}
+
+#[test]
+fn eval_reads_standard_input() {
+    let place = Place::new();
+    let payload = place.payload("server.json", flags(), Audience::Server, None);
+    let context = br#"{"targetingKey": "user-1", "country": "DE"}"#;
+    let run = place.run_with_input(&["eval", "--snapshot", "server.json", "--flag", "beta", "--context", "-"], context);
+    assert_eq!(run.good().json()["rule"], "germans");
+    let arguments = ["eval", "--snapshot", "-", "--flag", "limit", "--context", "{}"];
+    assert_eq!(place.run_with_input(&arguments, payload.as_bytes()).good().json()["variant"], "high");
+    place.run(&["eval", "--snapshot", "-", "--flag", "f", "--context", "-"]).bad(2, &["both be standard input"]);
+    let arguments = ["eval", "--snapshot", "server.json", "--flag", "beta", "--context", "-"];
+    place.run_with_input(&arguments, b"{\"a\": \"\xff\"}").bad(2, &["--context: no UTF-8 text (at byte 7)"]);
+}
+
+#[test]
+fn eval_takes_only_what_a_trusted_key_signed() {
+    let place = Place::published();
+    let question = ["--flag", "new_checkout", "--context", r#"{"targetingKey": "user-42"}"#];
+    let eval = |snapshot: &str, arguments: &[&str]| place.eval(snapshot, &[arguments, &question[..]].concat());
+    let run = eval(SERVER, &["--keys", KEYS]).good();
+    assert_eq!((run.json()["version"].clone(), run.err.as_str()), (json!(1), ""));
+    eval(CLIENT, &["--keys", KEYS, "--environment", "production", "--audience", "client"]).good();
+    let unchecked = eval(SERVER, &[]).good();
+    assert!(unchecked.err.contains("the signature was not checked") && unchecked.out == run.out);
+
+    let refused = |run: Run, messages: &[&str]| assert_eq!(run.bad(1, messages).out, "");
+    refused(eval(SERVER, &["--keys", KEYS, "--environment", "staging"]), &[SERVER, "not staging"]);
+    refused(eval(SERVER, &["--keys", KEYS, "--audience", "client"]), &["for the audience `server`"]);
+    eval(SERVER, &["--environment", "staging"]).bad(1, &["for the environment `production`"]);
+
+    // One letter of the payload.
+    let envelope = place.read(SERVER);
+    place.write("tampered.json", &envelope.replacen("percent\\\":10000", "percent\\\":90000", 1));
+    assert_ne!(place.read("tampered.json"), envelope);
+    refused(eval("tampered.json", &["--keys", KEYS]), &["tampered.json", "does not match", "the envelope was changed"]);
+
+    // Another key, and another key by the same name.
+    let kid = TrustedKeys::from_jwks(place.read(KEYS).as_bytes()).unwrap().iter().next().unwrap().kid().to_owned();
+    let other = |name: &str, kid: &str, environment: &str| {
+        let jwks = place.run(&["keygen", "--environment", environment, "--kid", kid, "--out", name]).good().out;
+        place.write(&format!("{name}.jwks"), &jwks);
+    };
+    other("other", "other", "production");
+    refused(eval(SERVER, &["--keys", "other.jwks"]), &["not among the trusted keys"]);
+    other("same", &kid, "production");
+    refused(eval(SERVER, &["--keys", "same.jwks"]), &["does not match"]);
+
+    // Staging's key signs something that says it is production's.
+    other("staging", "staging", "staging");
+    let key = SigningKey::from_jwk(place.read("staging").as_bytes()).unwrap();
+    let payload = Envelope::parse(envelope.as_bytes()).unwrap().unverified_payload().to_owned();
+    place.write("forged.json", &Envelope::sign(&payload, Typ::Snapshot, "staging", &[&key]).unwrap());
+    refused(eval("forged.json", &["--keys", "staging.jwks"]), &["bound to staging, not production"]);
+    refused(
+        eval("forged.json", &["--keys", "staging.jwks", "--environment", "staging"]),
+        &["environment `production`"],
+    );
+
+    // An entry of the log is signed as well, but is no snapshot.
+    let entry = format!("published/production/entries/{:020}.json", 1);
+    refused(eval(&entry, &["--keys", KEYS]), &["the payload is no snapshot"]);
+    refused(eval(&entry, &["--keys", KEYS, "--environment", "production"]), &["typ"]);
+    place.write("payload.json", &payload);
+    refused(eval("payload.json", &["--keys", KEYS]), &["this is no signed envelope"]);
+    refused(eval("keys/.gitignore", &["--keys", KEYS]), &["this is no signed envelope"]);
+    // A file of the same keys under another name would do, one that holds the secret would not.
+    eval(SERVER, &["--keys", "keys/production.private.jwk"]).bad(3, &["keys/production.private.jwk"]);
+    eval(SERVER, &["--keys", "flags.yaml"]).bad(3, &["flags.yaml: not a set of trusted keys"]);
+    eval(SERVER, &["--keys", "no.jwks"]).bad(3, &["no.jwks: cannot read it"]);
+}
+
+#[test]
+fn eval_says_what_is_wrong_with_its_input() {
+    let place = Place::new();
+    place.payload("server.json", flags(), Audience::Server, None);
+    let context = |json: &str| place.eval("server.json", &["--flag", "beta", "--context", json]);
+    context("{targetingKey: a}").bad(2, &["--context: ", "(at byte 1)", r#"write it like {"targetingKey""#]);
+    context(r#"{"a": 1, "a": 2}"#).bad(2, &["`a` stands"]);
+    context("[]").bad(2, &["--context: "]);
+    context(&format!("{}{}", r#"{"a":"#.repeat(10_000), "1")).bad(2, &["--context: "]);
+    context("{\"a\": NaN}").bad(2, &["--context: "]);
+
+    let snapshot = |text: &[u8]| {
+        fs::write(place.path("bad.json"), text).unwrap();
+        place.eval("bad.json", &["--flag", "beta", "--context", "{}"]).bad(3, &["bad.json: "])
+    };
+    snapshot(b"");
+    snapshot(b"{\"schema\": 1");
+    snapshot(b"\xff\xfe");
+    snapshot(b"{\"schema\": 2}");
+    snapshot(b"{\"payload\": \"{}\"}");
+    snapshot("[".repeat(1_000_000).as_bytes());
+    let whole = place.read("server.json");
+    snapshot(&whole.as_bytes()[..whole.len() / 2]);
+    place.eval("no.json", &["--flag", "f", "--context", "{}"]).bad(3, &["no.json: cannot read it"]);
+}
+
+// explain
+
+#[test]
+fn explain_shows_each_step_down_to_the_one_that_decides() {
+    let place = Place::new();
+    let definitions = json!({
+        "segments": {"staff": {"when": {"attribute": "email", "endsWith": "@example.com"}}},
+        "holdouts": {"quarter": {"salt": "quarter-1", "percent": 0}},
+        "flags": {
+            "gateway": {"salt": "gateway-1", "default": "on"},
+            "beta": {
+                "salt": "beta-1",
+                "prerequisites": [{"flag": "gateway", "variant": "on"}],
+                "deny": {"keys": ["user-9"]},
+                "holdouts": ["quarter"],
+                "rules": [
+                    {"id": "staff", "when": {"segment": "staff"}, "serve": "on"},
+                    {"id": "germans", "when": {"all": [
+                        {"attribute": "country", "in": ["DE"]}, {"not": {"attribute": "age", "lessThan": 18}},
+                    ]}, "serve": "on"},
+                ],
+                "default": {"ramp": {"percent": 50, "serve": "on"}},
+            },
+        },
+    });
+    place.payload("server.json", definitions, Audience::Server, None);
+    let explain = |context: &str, more: &[&str]| {
+        let question = ["explain", "--snapshot", "server.json", "--flag", "beta", "--context", context];
+        place.run(&[&question[..], &["--now", "2026-11-21T12:00:00Z"], more].concat()).good()
+    };
+    // The position was worked out with the `xxhash` package of PyPI: see tests/vectors/README.md for the formula.
+    let at = position("beta-1", Use::Ramp, "user-1");
+    let context = r#"{"targetingKey": "user-1", "country": "DE", "age": 17}"#;
+    let out = explain(context, &[]).out;
+    let (in_or_out, value, variant) = if at < 50_000 { ("in", "true", "on") } else { ("out", "false", "off") };
+    let scale: String = (0..40u32)
+        .map(|cell| match cell {
+            cell if cell == at * 40 / 100_000 => '●',
+            cell if cell < 20 => '█',
+            _ => '░',
+        })
+        .collect();
+    let percent = format!("{}.{:03}", at / 1000, at % 1000);
+    let percent = percent.trim_end_matches('0').trim_end_matches('.');
+    assert_eq!(
+        out,
+        format!(
+            "beta for \"user-1\" at 2026-11-21T12:00:00Z
+version 7 for `production`, audience server
+
+· off pin        not pinned
+· kill           not killed
+· disabled       enabled
+· on pin         not pinned
+· prerequisite   holds
+    `gateway` serves `on`: holds
+    · gateway: off pin        not pinned
+    · gateway: kill           not killed
+    · gateway: disabled       enabled
+    · gateway: on pin         not pinned
+    · gateway: prerequisite   none that applies
+    · gateway: deny list      none that applies
+    · gateway: exclusion      none that applies
+    · gateway: allow list     none that applies
+    · gateway: holdout        none that applies
+    · gateway: layer          none that applies
+    ▶ gateway: default        the same for everyone
+· deny list      does not apply
+    the key is not on the list
+· exclusion      none that applies
+· allow list     none that applies
+· holdout        does not apply
+    the holdout `quarter` takes positions below 0 %: out
+· layer          none that applies
+· rule `staff`   does not serve
+    email endsWith [\"@example.com\"], email is missing: unknown
+    segment `staff`: unknown
+· rule `germans` does not serve
+    country in [\"DE\"], country is \"DE\": true
+    age lessThan 18, age is 17: true
+    not that: false
+    all of 2: false
+▶ default
+    the ramp takes positions below 50 %, the user's is {percent} %: {in_or_out}
+        {scale}
+
+{value} (variant `{variant}`), reason SPLIT
+"
+        )
+    );
+
+    let json = explain(context, &["--json"]).json();
+    assert_eq!(json["evaluation"]["variant"], variant);
+    assert_eq!(json["evaluation"].as_object().unwrap().keys().next().unwrap(), "flag");
+    let steps = json["steps"].as_array().unwrap();
+    let last = steps.last().unwrap();
+    assert_eq!((&last["step"], &last["decided"]), (&json!("default"), &json!(true)));
+    assert_eq!(
+        last["findings"][0],
+        json!({
+            "kind": "threshold", "holdout": null, "percent": 50_000, "position": at,
+            "membership": if at < 50_000 { "in" } else { "out" },
+        })
+    );
+
+    assert!(
+        explain(r#"{"targetingKey": "user-9"}"#, &[])
+            .out
+            .contains("▶ deny list      denied\n    the key is on the list")
+    );
+    assert!(explain("{}", &[]).out.contains("off, because there is no key to bucket by"));
+    assert!(explain(r#"{"targetingKey": "u", "email": "a@example.com"}"#, &[]).out.contains("▶ rule `staff`"));
+    let gone = ["explain", "--snapshot", "server.json", "--flag", "gone", "--context", "{}"];
+    assert!(place.run(&gone).good().out.contains("no value: reason ERROR, FLAG_NOT_FOUND"));
+    place.run(&["explain", "--snapshot", "no.json", "--flag", "f", "--context", "{}"]).bad(3, &["no.json"]);
+}
+
+// publish, log, diff, verify
+
+#[test]
+fn what_is_published_can_be_verified_and_looked_at() {
+    let place = Place::published();
+    place.edit("flags.yaml", "percent: 10,", "percent: 12.345,");
+    let run = place.publish(&["--reason", "More people"]).good();
+    assert!(run.out.starts_with("published version 2 for `production`\n"), "{}", run.out);
+    assert!(run.out.contains("  ~ flags.new_checkout.default.ramp.percent: 10 → 12.345\n"), "{}", run.out);
+    let bytes = fs::metadata(place.path(CLIENT)).unwrap().len();
+    let thousands = format!("{},{:03}", bytes / 1000, bytes % 1000);
+    assert!(run.out.contains(&format!("client  {CLIENT}  {thousands} bytes\n")), "{}", run.out);
+
+    let verify = |arguments: &[&str]| place.run(&[&["verify", "--keys", KEYS][..], arguments].concat());
+    assert!(verify(&["--store", "published"]).good().out.starts_with("ok: 2 versions of `production`"));
+    assert_eq!(
+        verify(&["--store", "published", "--json"]).good().json(),
+        json!({"environment": "production", "entries": 2})
+    );
+    let snapshot = verify(&["--snapshot", CLIENT, "--json"]).good().json();
+    assert_eq!((&snapshot["version"], &snapshot["audience"]), (&json!(2), &json!("client")));
+    assert!(verify(&["--snapshot", CLIENT]).good().out.starts_with("ok: version 2 for `production`, audience client"));
+    verify(&["--snapshot", CLIENT, "--now", "2100-01-01T00:00:00Z"]).bad(1, &["expired"]);
+    verify(&["--snapshot", SERVER, "--audience", "client"]).bad(1, &["`client` is pinned here"]);
+    verify(&["--store", "published", "--environment", "staging"]).bad(1, &["no entry for the environment `staging`"]);
+    verify(&["--store", "nowhere"]).bad(3, &["nowhere: there is no log here"]);
+    verify(&[]).bad(2, &["--snapshot"]);
+
+    let log = place.run(&["log", "--store", "published", "--keys", KEYS, "--verify"]).good().out;
+    let mut lines = log.lines();
+    let first = lines.next().unwrap();
+    assert!(first.starts_with("version 2  2") && first.ends_with("  ana@example.com"), "{log}");
+    assert_eq!(lines.next(), Some("    More people"));
+    assert!(log.ends_with("ok: 2 versions and their snapshots are as they were signed\n"), "{log}");
+    let log = place.run(&["log", "--store", "published", "--json"]).good();
+    assert!(log.err.contains("no signature is checked"));
+    let log = log.json();
+    assert_eq!((&log[0]["version"], &log[1]["reason"], &log[0]["kid"]), (&json!(2), &json!("A start"), &Value::Null));
+    assert_eq!(log[0]["previous"], log[1]["sha256"]);
+    place.run(&["log"]).bad(2, &["--store"]);
+    place.run(&["log", "--store", "published", "--verify"]).bad(2, &["--keys"]);
+    place.run(&["log", "--store", "published", "--environment", "a/b"]).bad(3, &["cannot name an environment"]);
+
+    let diff =
+        |arguments: &[&str]| place.run(&[&["diff", "--store", "published", "--keys", KEYS][..], arguments].concat());
+    let change = "  ~ flags.new_checkout.default.ramp.percent: 10 → 12.345\n";
+    assert_eq!(diff(&[]).good().out, format!("version 1 → version 2\n{change}"));
+    assert_eq!(diff(&["1", "flags.yaml"]).good().out, format!("version 1 → flags.yaml\n{change}"));
+    assert_eq!(diff(&["2", "flags.yaml"]).good().out, "version 2 → flags.yaml\nnothing changed\n");
+    assert_eq!(diff(&["2", "1", "--json"]).good().json()["definitions"][0]["after"], json!(10));
+    diff(&["1", "9"]).bad(3, &["there is no version 9", "the newest of 2 versions is 2"]);
+    place.write("other.yaml", "flags: {a: {salt: a-1}}").write("more.yaml", "flags: {a: {salt: a-1, owner: ana}}");
+    let out = place.run(&["diff", "other.yaml", "more.yaml"]).good().out;
+    assert_eq!(out, "other.yaml → more.yaml\n  + flags.a.owner: \"ana\"\n");
+    place.run(&["diff", "other.yaml", "no.yaml"]).bad(3, &["no.yaml"]);
+    place.run(&["diff", "other.yaml"]).bad(2, &["NEW"]);
+}
+
+#[test]
+fn a_changed_log_is_found_out() {
+    let place = Place::published();
+    place.publish(&["--reason", "Again"]).good();
+    let first = format!("published/production/entries/{:020}.json", 1);
+    place.edit(&first, "A start", "A sting");
+    let messages = [first.as_str(), "the envelope was changed"];
+    place.run(&["verify", "--store", "published", "--keys", KEYS]).bad(1, &messages);
+    place.run(&["log", "--store", "published", "--keys", KEYS]).bad(1, &messages);
+    place.run(&["log", "--store", "published"]).good();
+    fs::remove_file(place.path(&first)).unwrap();
+    place.run(&["verify", "--store", "published", "--keys", KEYS]).bad(1, &["the entry before this one is missing"]);
+}
+
+#[test]
+fn publish_refuses_what_it_must_and_writes_nothing_then() {
+    let place = Place::new();
+    place.run(&["init"]).good();
+    let good = place.read("flags.yaml");
+    place.edit("flags.yaml", "variant: on}", "variant: of}");
+    let run = place
+        .publish(&["--reason", "r"])
+        .bad(1, &["flags.yaml:", "did you mean `off`?", "have 1 error; mend them first"]);
+    assert_eq!(run.out, "");
+    place.write("flags.yaml", &good);
+    place.publish(&["--reason", "r", "--expires", "soon"]).bad(2, &["--expires"]);
+    place.publish(&[]).bad(2, &["--reason"]);
+    place.publish(&["--reason", "r", "--reset", "nothing"]).bad(2, &["--reset nothing: there is no such flag"]);
+    place.publish(&["--reason", "r", "--key", "no.jwk"]).bad(3, &["no.jwk: cannot read it"]);
+    place.publish(&["--reason", "r", "--key", KEYS]).bad(3, &[KEYS, "not a signing key"]);
+    assert!(!place.path("published/production").exists());
+
+    let run = place.publish(&["--reason", "r", "--dry-run"]).good();
+    assert!(run.out.starts_with("would publish version 1 for `production`\n"), "{}", run.out);
+    assert!(!place.path("published/production").exists());
+
+    place.publish(&["--reason", "r"]).good();
+    // A key for another environment, and one that the head's signer is not among.
+    let keygen = |name: &str, environment: &str| {
+        place.run(&["keygen", "--environment", environment, "--out", name, "--public", "all.jwks"]).good();
+    };
+    keygen("staging.jwk", "staging");
+    keygen("new.jwk", "production");
+    let by = |key: &str, more: &[&str]| {
+        let publish = ["publish", "flags.yaml", "--environment", "production", "--store", "published", "--key", key];
+        place.run(&[&publish[..], &["--reason", "r", "--author", "a"], more].concat())
+    };
+    by("staging.jwk", &["--keys", KEYS]).bad(1, &["is bound to staging"]);
+    by("new.jwk", &[]).bad(1, &["not among the trusted keys"]);
+    by("new.jwk", &["--keys", KEYS]).good();
+    assert_eq!(place.run(&["log", "--store", "published", "--json"]).json()[0]["version"], 2);
+}
+
+#[test]
+fn secrets_are_never_printed() {
+    let place = Place::new();
+    place.run(&["init"]).good();
+    let jwk: Value = serde_json::from_str(&place.read("keys/production.private.jwk")).unwrap();
+    let secret = jwk["d"].as_str().unwrap();
+    let key = "keys/production.private.jwk";
+    let mut runs = vec![
+        place.publish(&["--reason", "r"]).good(),
+        place.publish(&["--reason", "r", "--json"]).good(),
+        place.run(&["verify", "--snapshot", SERVER, "--keys", key]),
+        place.run(&["lint", key]),
+        place.run(&["eval", "--snapshot", key, "--flag", "f", "--context", "{}"]),
+        place.run(&["keygen", "--environment", "e", "--out", "new.jwk", "--public", key]),
+    ];
+    place.write("broken.jwk", &jwk.to_string().replace("Ed25519", "Ed448"));
+    runs.push(place.publish(&["--reason", "r", "--key", "broken.jwk"]));
+    for run in &runs {
+        assert!(!run.out.contains(secret) && !run.err.contains(secret), "{run:?}");
+    }
+    let files = fs::read_dir(place.path("published/production/entries")).unwrap();
+    assert!(files.into_iter().all(|file| !fs::read_to_string(file.unwrap().path()).unwrap().contains(secret)));
+}
+
+/// Does what an operator's verb does: appends an entry with another state.
+fn operate(place: &Place, state: &State) {
+    let key = SigningKey::from_jwk(place.read("keys/production.private.jwk").as_bytes()).unwrap();
+    let folder = place.path("published");
+    let log = Log::open(folder.to_str().unwrap(), "production", TrustedKeys::from_iter([key.public()])).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let head = log.head().await.unwrap();
+        let definitions = head.as_ref().unwrap().entry.definitions.clone();
+        let read: Definitions = serde_json::from_value(definitions.clone()).unwrap();
+        let (version, now) = (Log::version_after(head.as_ref()), Timestamp::now());
+        let snapshots = [Audience::Server, Audience::Client].map(|audience| {
+            let environment = "production".to_owned();
+            let expires = Some(now.plus_millis(1_000_000));
+            compile(&read, state, &Options { environment, audience, version, created: now, expires }).unwrap()
+        });
+        let entry = NewEntry {
+            definitions,
+            state: serde_json::to_value(state).unwrap(),
+            author: "oncall".to_owned(),
+            reason: "an operator's verb".to_owned(),
+            time: now,
+            snapshots: snapshots.into(),
+        };
+        log.append(head.as_ref(), entry, &[&key]).await.unwrap();
+    });
+}
+
+fn salt_of(place: &Place, flag: &str) -> String {
+    let text = place.read("flags.yaml");
+    let line = text.lines().find(|line| line.trim().starts_with(&format!("salt: {flag}-"))).unwrap();
+    line.trim().strip_prefix("salt: ").unwrap().to_owned()
+}
+
+#[test]
+fn publishing_never_undoes_what_operators_did() {
+    let place = Place::published();
+    let percent = PercentState { default: Some("25".parse().unwrap()), ..PercentState::default() };
+    let kill = Kill { reason: Some("it burns".to_owned()), ..Kill::default() };
+    let flags = [
+        ("new_checkout", FlagState { salt: salt_of(&place, "new_checkout"), percent, ..FlagState::default() }),
+        (
+            "checkout_button",
+            FlagState {
+                salt: salt_of(&place, "checkout_button"),
+                killed: Some(kill),
+                enabled: Some(true),
+                ..FlagState::default()
+            },
+        ),
+    ];
+    let flags = flags.map(|(key, state)| (key.to_owned(), state)).into();
+    operate(&place, &State { flags, ..State::default() });
+    let share = |flag: &str| {
+        let run = place.run(&["simulate", "--snapshot", SERVER, "--flag", flag, "--users", "4000", "--json"]).good();
+        let report = run.json();
+        let on = report["flags"][0]["variants"].as_array().unwrap().iter().find(|share| share["name"] == "on").cloned();
+        on.map_or(0, |on| on["users"].as_u64().unwrap())
+    };
+    let at_25_percent = share("new_checkout");
+
+    // What is about something else is published, and the percent stays.
+    place.edit("flags.yaml", "The checkout in one page", "The checkout on one page");
+    let run = place.publish(&["--reason", "Words"]).good();
+    assert!(run.err.contains("`checkout_button` stays killed (flag)"), "{}", run.err);
+    assert_eq!(share("new_checkout"), at_25_percent);
+
+    // What is about the percent does nothing, and says so.
+    place.edit("flags.yaml", "{percent: 10, serve: on}", "{percent: 15, serve: on}");
+    place.publish(&["--reason", "More"]).bad(
+        1,
+        &[
+            "flags.new_checkout.default.ramp.percent: 10 → 15",
+            "--keep-state to leave it so",
+            "--reset new_checkout to drop",
+        ],
+    );
+    let refused = place.publish(&["--reason", "More", "--json"]);
+    assert_eq!((refused.code, refused.json()["published"].clone()), (1, json!(false)));
+    assert_eq!(refused.json()["overridden"][0]["path"], "flags.new_checkout.default.ramp.percent");
+    assert_eq!(place.run(&["log", "--store", "published", "--json"]).json()[0]["version"], 3);
+    let run = place.publish(&["--reason", "More", "--keep-state"]).good();
+    assert!(run.err.contains("flags.new_checkout.default.ramp.percent: the state has another value, which stays"));
+    assert_eq!(share("new_checkout"), at_25_percent);
+
+    // A reset drops it; a kill is not dropped.
+    place.edit("flags.yaml", "{percent: 15, serve: on}", "{percent: 20, serve: on}");
+    let run = place.publish(&["--reason", "Less", "--reset", "new_checkout", "--reset", "checkout_button"]).good();
+    assert!(
+        run.out.contains("state\n  ~ flags.checkout_button")
+            || run.out.contains("- flags.checkout_button.enabled: true")
+    );
+    assert!(run.err.contains("`checkout_button` stays killed (flag)"), "{}", run.err);
+    assert!(share("new_checkout") < at_25_percent);
+    let diff = place.run(&["diff", "--store", "published", "--json"]).good().json();
+    let state: Vec<_> =
+        diff["state"].as_array().unwrap().iter().map(|change| change["path"].as_str().unwrap()).collect();
+    assert_eq!(state, ["flags.checkout_button.enabled", "flags.new_checkout"]);
+    let killed = place.eval(SERVER, &["--flag", "checkout_button", "--context", "{}"]).good().json();
+    assert_eq!(killed["reason"], "DISABLED");
+}
+
+// simulate
+
+#[test]
+fn simulate_counts_what_the_engine_decides() {
+    let place = Place::new();
+    let flags = |percent: u32| {
+        format!("flags: {{beta: {{salt: beta-1, default: {{ramp: {{percent: {percent}, serve: on}}}}}}}}")
+    };
+    place.write("old.yaml", &flags(10)).write("new.yaml", &flags(25));
+    let users = 2_000;
+    let below = |percent: u32| {
+        let inside = |number: &u32| position("beta-1", Use::Ramp, &format!("user-{number}")) < percent * 1000;
+        (0..users).filter(inside).count() as u64
+    };
+    let run = place.run(&["simulate", "new.yaml", "--against", "old.yaml", "--users", "2000", "--json"]).good();
+    let report = run.json();
+    assert_eq!(report["users"], 2_000);
+    let flag = &report["flags"][0];
+    assert_eq!(
+        flag["variants"],
+        json!([
+            {"name": "off", "users": 2_000 - below(25)}, {"name": "on", "users": below(25)},
+        ])
+    );
+    assert_eq!(flag["moved"], below(25) - below(10));
+    assert_eq!(
+        flag["fromTo"],
+        json!([
+            {"from": "off", "to": "off", "users": 2_000 - below(25)},
+            {"from": "off", "to": "on", "users": below(25) - below(10)},
+            {"from": "on", "to": "on", "users": below(10)},
+        ])
+    );
+    let text = place.run(&["simulate", "new.yaml", "--against", "old.yaml", "--users", "2000"]).good().out;
+    assert!(text.starts_with("2,000 users\n\nbeta\n  off  ") && text.contains("█"), "{text}");
+    assert!(text.contains(&format!("  moves {} users, ", below(25) - below(10))), "{text}");
+    assert!(text.contains("    from ↓ to →"), "{text}");
+    let same = place.run(&["simulate", "old.yaml", "--against", "old.yaml", "--users", "50"]).good().out;
+    assert!(same.contains("  moves nobody\n"), "{same}");
+}
+
+#[test]
+fn simulated_users_match_rules_and_are_the_same_for_the_same_seed() {
+    let place = Place::new();
+    let rule = "{id: pro, when: {attribute: account.plan, in: [pro, team]}, serve: on}";
+    place.write("flags.yaml", &format!("flags: {{beta: {{salt: b-1, rules: [{rule}]}}}}"));
+    let run = |seed: &str| place.run(&["simulate", "--users", "500", "--seed", seed, "--json"]).good().out;
+    let report: Value = serde_json::from_str(&run("1")).unwrap();
+    let matched = report["flags"][0]["reasons"].as_array().unwrap().iter().find(|r| r["name"] == "TARGETING_MATCH");
+    let matched = matched.expect("some match")["users"].as_u64().unwrap();
+    assert!((50..450).contains(&matched), "{matched}");
+    assert_eq!(run("1"), run("1"));
+    assert_ne!(run("1"), run("2"));
+
+    place.write("users.jsonl", "{\"account\": {\"plan\": \"pro\"}}\n\n{\"account\": {\"plan\": \"free\"}}\n{}\n");
+    let mine = place.run(&["simulate", "--users-file", "users.jsonl", "--json"]).good().json();
+    assert_eq!((&mine["users"], &mine["seed"]), (&json!(3), &Value::Null));
+    assert_eq!(mine["flags"][0]["variants"], json!([{"name": "off", "users": 2}, {"name": "on", "users": 1}]));
+
+    place.write("bad.jsonl", "{}\n{\"a\": }\n");
+    place.run(&["simulate", "--users-file", "bad.jsonl"]).bad(3, &["bad.jsonl:2: "]);
+    place.run(&["simulate", "--users-file", "no.jsonl"]).bad(3, &["no.jsonl"]);
+    place.write("none.jsonl", "");
+    place.run(&["simulate", "--users-file", "none.jsonl"]).bad(2, &["no user"]);
+    place.run(&["simulate", "--flag", "gone"]).bad(2, &["--flag gone: there is no such flag; there are beta"]);
+    place.run(&["simulate", "--users", "many"]).bad(2, &["--users"]);
+    place.run(&["simulate", "--against", "no.yaml"]).bad(3, &["no.yaml"]);
+    place.write("flags.yaml", "flags: {beta: {salt: b-1, default: of}}");
+    place.run(&["simulate"]).bad(1, &["flags.yaml:1:36", "did you mean `off`?"]);
+}
+
+#[test]
+fn simulate_takes_snapshots_and_sees_new_values() {
+    let place = Place::published();
+    place.edit("flags.yaml", "pay: Pay}", "pay: Pay now}");
+    let arguments = ["simulate", "flags.yaml", "--against", SERVER, "--keys", KEYS, "--users", "3000", "--json"];
+    let report = place.run(&[&arguments[..], &["--flag", "checkout_button"]].concat()).good().json();
+    let flag = &report["flags"][0];
+    let moves = flag["fromTo"].as_array().unwrap();
+    let new = moves.iter().find(|one| one["to"] == "pay (new value)").expect("some had the old words");
+    assert_eq!((&new["from"], &new["users"]), (&json!("pay"), &flag["moved"]));
+    let two = ["simulate", "--snapshot", SERVER, "--keys", "keys/production.private.jwk"];
+    place.run(&two).bad(3, &["keys/production.private.jwk"]);
+}
+
+// stale
+
+#[test]
+fn stale_names_flags_and_owners() {
+    let place = Place::new();
+    let flags = "flags:\n  done: {salt: d-1, owner: ana, default: {ramp: {percent: 100, serve: on}}}\n  \
+                 over: {salt: o-1, expires: 2026-03-01, default: {ramp: {percent: 5, serve: on}}}\n";
+    place.write("flags.yaml", flags);
+    let run = place.run(&["stale", "--now", "2026-11-21T12:00:00Z"]);
+    assert_eq!(run.code, 1);
+    assert_eq!(
+        run.out,
+        "done  owned by ana\n    everyone gets `on`\nover  owned by nobody\n    expired 2026-03-01T00:00:00Z\n2 of 2 flags stale\n"
+    );
+    let json = place.run(&["stale", "--now", "2026-02-01T00:00:00Z", "--json"]);
+    assert_eq!(json.json(), json!([{"flag": "done", "owner": "ana", "reasons": [{"sameForEveryone": "on"}]}]));
+    place.edit("flags.yaml", "percent: 100", "percent: 50");
+    assert_eq!(place.run(&["stale", "--now", "2026-02-01T00:00:00Z"]).good().out, "ok: none of 2 flags is stale\n");
+    place.run(&["stale", "--now", "2026-02-01"]).bad(2, &["--now"]);
+    place.run(&["stale", "no.yaml"]).bad(3, &["no.yaml"]);
+    place.write("flags.yaml", "flags: []");
+    place.run(&["stale"]).bad(1, &["flags.yaml:1:"]);
+}
+
+// types
+
+/// Keys, variants and texts that no language takes as they are.
+fn awkward() -> Value {
+    json!({"flags": {
+        "new-checkout": {"salt": "1", "description": "The end of a comment */ and [a link] <b>", "owner": "a\\u"},
+        "new_checkout": {"salt": "2"},
+        "9 lives": {"salt": "3", "variants": {"a": 1, "b": 2.5}, "off": "a"},
+        "self": {"salt": "4", "variants": {"self": "Self", "Self": "it's", "1": "\"\\\n{}", "é": "é", "twice": "é"}, "off": "self"},
+        "日本": {"salt": "5", "variants": {"on": "", "off": "off"}},
+        "layout": {"salt": "6", "variants": {"a": {"columns": [1, 2], "a-b": null}, "b": {}, "c": []}, "off": "a"},
+        "matrix": {"salt": "7", "variants": {"a": [[1, 2, 3], [4, 5, 6], [7, 8, "9"]], "b": [true]}, "off": "a"},
+        "plain": {"salt": "8", "type": "json", "variants": {"a": 1.0, "b": "text", "c": null}, "off": "a"},
+    }})
+}
+
+#[test]
+fn types_for_rust_compile() {
+    let place = Place::new();
+    place.write("flags.json", &awkward().to_string());
+    place.run(&["types", "--language", "rust", "--out", "flags.rs"]).good();
+    place.write(
+        "user.rs",
+        "//! Uses them.\n#[path = \"flags.rs\"]\n/// Flags.\npub mod flags;\n\n/// Runs.\npub fn main() {\n    \
+         assert_eq!(flags::NEW_CHECKOUT, \"new-checkout\");\n    assert_eq!(flags::NEW_CHECKOUT_2, \"new_checkout\");\n    \
+         for value in flags::FlagSelf::ALL {\n        assert_eq!(flags::FlagSelf::from_value(value.as_str()), Some(*value));\n    }\n    \
+         assert_eq!(flags::FlagSelf::ALL.len(), 4);\n    assert_eq!(flags::FlagSelf::from_value(\"none\"), None);\n}\n",
+    );
+    let mut rustc = Command::new("rustc");
+    rustc.current_dir(place.0.path()).args(["--edition", "2024", "-D", "warnings", "-W", "missing-docs", "user.rs"]);
+    let output = rustc.output().expect("rustc comes with cargo: see https://rustup.rs");
+    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), place.read("flags.rs"));
+    let ran = Command::new(place.path("user")).output().expect("it was compiled");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+}
+
+#[test]
+fn types_for_typescript_compile() {
+    let place = Place::new();
+    place.write("flags.json", &awkward().to_string());
+    place.run(&["types", "--language", "typescript", "--out", "flags.ts"]).good();
+    place.write(
+        "user.ts",
+        r#"import type { FlagKey, Flags } from "./flags";
+declare function value<K extends FlagKey>(key: K): Flags[K];
+export const on: boolean = value("new-checkout");
+export const lives: number = value("9 lives");
+export const name: "Self" | "it's" | "\"\\\n{}" | "é" = value("self");
+export const cells: readonly unknown[] = value("matrix");
+export const plain: 1 | "text" | null = value("plain");
+// @ts-expect-error: a string flag has no other values
+export const other: "other" = value("self");
+// @ts-expect-error: there is no such flag
+value("gone");
+"#,
+    );
+    let tsc = Path::new(env!("CARGO_MANIFEST_DIR")).join("pkg-templates/node_modules/.bin/tsc");
+    assert!(tsc.exists(), "TypeScript is missing; install it: npm --prefix pkg-templates ci");
+    let options = ["--noEmit", "--strict", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"];
+    let output = Command::new(tsc).current_dir(place.0.path()).args(options).arg("user.ts").output().unwrap();
+    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stdout), place.read("flags.ts"));
+}
+
+#[test]
+fn types_say_what_is_wrong() {
+    let place = Place::new();
+    place.write("flags.yaml", "flags: {a: {salt: a-1}}");
+    place.run(&["types"]).bad(2, &["--language"]);
+    place.run(&["types", "--language", "cobol"]).bad(2, &["typescript"]);
+    place.run(&["types", "--language", "rust", "--out", "no/such/folder.rs"]).bad(3, &["no/such/folder.rs"]);
+    place.run(&["types", "no.yaml", "--language", "rust"]).bad(3, &["no.yaml"]);
+    let out = place.run(&["types", "--language", "typescript"]).good().out;
+    assert!(out.contains("  \"a\": boolean;\n"), "{out}");
+    // No definitions are no reason to break a build.
+    place.write("flags.yaml", "flags: {}");
+    place.run(&["types", "--language", "rust"]).good();
+}
+
+// streams
+
+#[test]
+fn nobody_minds_a_reader_who_leaves() {
+    let place = Place::published();
+    place.write("flags.json", &awkward().to_string());
+    for arguments in [
+        &["schema"][..],
+        &["--help"],
+        &["lint", "flags.yaml"],
+        &["log", "--store", "published"],
+        &["types", "flags.json", "--language", "rust"],
+        &["eval", "--snapshot", SERVER, "--flag", "new_checkout", "--context", "{}"],
+        &["simulate", "flags.yaml", "--users", "10"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("there are pipes");
+        drop(reader);
+        let mut command = place.command(arguments);
+        let output = command.stdout(writer).stderr(Stdio::piped()).output().expect("the command starts");
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !err.contains("panicked") && !err.contains("error"), "{arguments:?}: {err}");
+    }
+    // The same for standard error, which says less but stops nothing.
+    let (reader, writer) = std::io::pipe().expect("there are pipes");
+    drop(reader);
+    let mut command = place.command(&["eval", "--snapshot", SERVER, "--flag", "new_checkout", "--context", "{}"]);
+    assert!(command.stderr(writer).output().expect("the command starts").status.success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_no_success() {
+    let place = Place::new();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let output = place.command(&["schema"]).stdout(full).stderr(Stdio::piped()).output().expect("the command starts");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("standard output: cannot write"));
+}
+
+#[test]
+fn colour_is_for_terminals_and_for_those_who_want_it() {
+    let place = Place::new();
+    place.write("flags.yaml", "flags: {beta: {salt: b-1, default: of}}");
+    assert!(!place.run(&["lint"]).out.contains('\x1b'));
+    let lint = |variables: &[(&str, &str)]| {
+        let mut command = place.command(&["lint"]);
+        command.envs(variables.iter().copied());
+        Run::of(command)
+    };
+    assert!(lint(&[("CLICOLOR_FORCE", "1")]).out.contains("\x1b["));
+    assert!(!lint(&[("NO_COLOR", "1")]).out.contains('\x1b'));
+}

@@ -1,0 +1,118 @@
+// The package's entry points, resolved as a user's project resolves them.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { boolean, envelope, flags, keyPair, snapshot } from "./support/sign.mjs";
+import { entry, manifest, pkg, project } from "./support/package.mjs";
+
+const production = keyPair();
+const source = envelope(
+  snapshot({
+    flags: {
+      ...flags,
+      matched: boolean("off", {
+        requires: ["matches"],
+        rules: [{ id: "mail", when: { attribute: "mail", matches: ["@example\\.com$"] }, serve: "on" }],
+      }),
+    },
+  }),
+  production,
+);
+const options = JSON.stringify({ source, environment: "production", keys: production.keys });
+
+const folder = project();
+after(() => rmSync(folder, { recursive: true }));
+
+/** What a module prints as JSON, run in a project that has the package installed. */
+function run(code) {
+  const args = ["--input-type=module", "--no-warnings", "--eval", code];
+  return JSON.parse(execFileSync(process.execPath, args, { cwd: folder, encoding: "utf8" }));
+}
+
+const USE = `
+  const flags = await FlagstoneClient.start(${options});
+  const context = { targetingKey: "user-42", mail: "a@example.com" };
+  const { matched, ...all } = flags.all(context);
+  console.log(JSON.stringify({ error: flags.error?.message, matched, all }));`;
+
+const full = run(`import { FlagstoneClient } from "flagstone"; ${USE}`);
+
+test("`flagstone` in Node.js", () => {
+  assert.equal(full.error, undefined);
+  assert.equal(full.all.enabled.value, true);
+  assert.equal(full.matched.value, true);
+});
+
+test("`flagstone/slim` is the same without regular expressions", () => {
+  const slim = run(`import { FlagstoneClient } from "flagstone/slim"; ${USE}`);
+  assert.deepEqual(slim.all, full.all);
+  assert.equal(slim.matched.errorCode, "GENERAL");
+  const size = (file) => readFileSync(join(pkg, file)).length;
+  assert.ok(size("slim/flagstone_bg.wasm") < size("flagstone_bg.wasm"));
+});
+
+test("`flagstone/module` takes the host's module, compiled or as bytes", () => {
+  for (const variant of ["", "/slim"]) {
+    const code = (module) => `
+      import { readFileSync } from "node:fs";
+      import { fileURLToPath } from "node:url";
+      import { FlagstoneClient, init } from "flagstone${variant}/module";
+      const early = await FlagstoneClient.start(${options}).catch((error) => error.message);
+      if (!/call init/.test(early)) throw new Error(early);
+      const bytes = readFileSync(fileURLToPath(import.meta.resolve("flagstone${variant}/flagstone_bg.wasm")));
+      await init(${module});
+      ${USE}`;
+    for (const module of ["bytes", "new WebAssembly.Module(bytes)", "WebAssembly.compile(bytes)"]) {
+      assert.deepEqual(run(code(module)).all, full.all);
+    }
+  }
+});
+
+test("where WebCrypto lacks Ed25519, the library checks signatures", () => {
+  const lacking = `
+    import { FlagstoneClient } from "flagstone";
+    const { importKey } = crypto.subtle;
+    crypto.subtle.importKey = function (format, key, algorithm, ...rest) {
+      if (algorithm === "Ed25519") throw new DOMException("Unrecognized name.", "NotSupportedError");
+      return importKey.call(this, format, key, algorithm, ...rest);
+    };`;
+  assert.deepEqual(run(lacking + USE), full);
+  const tampered = options.replace("salt-1", "salt-2");
+  const refused = run(`${lacking} console.log(JSON.stringify((await FlagstoneClient.start(${tampered})).error.code))`);
+  assert.equal(refused, "SIGNATURE");
+});
+
+test("where there is no WebCrypto, it says what is missing", () => {
+  const message = run(`
+    import { FlagstoneClient } from "flagstone";
+    Object.defineProperty(globalThis, "crypto", { value: undefined });
+    console.log(JSON.stringify((await FlagstoneClient.start(${options})).error.message))`);
+  assert.match(message, /https/);
+});
+
+test("each condition has its file, with types", () => {
+  for (const subpath of [".", "./slim"]) {
+    const folder = subpath === "." ? "./" : "./slim/";
+    assert.equal(entry(subpath, ["node", "import"]), `${folder}node.js`);
+    assert.equal(entry(subpath, ["browser", "import"]), `${folder}browser.js`);
+    assert.equal(entry(subpath, ["workerd", "worker", "browser"]), `${folder}workerd.js`);
+    assert.equal(entry(subpath, ["import"]), `${folder}browser.js`);
+  }
+  const targets = Object.values(manifest.exports).flatMap((target) => (typeof target === "string" ? target : Object.values(target)));
+  for (const file of [...targets, ...manifest.sideEffects]) {
+    assert.ok(existsSync(join(pkg, file)), file);
+    if (file.endsWith(".js")) assert.ok(existsSync(join(pkg, file.replace(/js$/, "d.ts"))), file);
+  }
+});
+
+test("publishes what a user needs and nothing else", () => {
+  const [{ files }] = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json"], { cwd: pkg, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }));
+  const names = files.map(({ path }) => path);
+  for (const wanted of ["package.json", "README.md", "LICENSE-MIT", "LICENSE-APACHE", "flagstone_bg.wasm", "slim/flagstone_bg.wasm"]) {
+    assert.ok(names.includes(wanted), wanted);
+  }
+  for (const name of names) assert.match(name, /^(slim\/)?[\w.-]+\.(js|d\.ts|wasm|json|md)$|^LICENSE-/);
+  for (const member of ["private", "scripts", "devDependencies"]) assert.equal(manifest[member], undefined);
+});

@@ -1,0 +1,53 @@
+// Explanations in words.
+
+/** Thousandths of a percent, as people write percents. */
+export const percent = (thousandths) => `${(thousandths / 1000).toLocaleString("en", { maximumFractionDigits: 3 })} %`;
+
+const STEPS = {
+  offPin: "Pinned to off?",
+  kill: "Killed?",
+  disabled: "Disabled?",
+  onPin: "Pinned to a variant?",
+  unsupported: "Needs what this engine lacks?",
+  prerequisite: "Other flags first?",
+  deny: "On the deny list?",
+  exclude: "In an excluded cohort?",
+  allow: "On the allow list?",
+  holdout: "Held out?",
+  layer: "Outside its layer?",
+  rule: "A rule",
+  default: "The default",
+};
+
+const TRUTHS = { true: "holds", false: "does not hold", unknown: "is unknown, for the context does not say" };
+
+const MEMBERSHIPS = { in: "in", out: "not in", keyMissing: "no key to tell by, so not in" };
+
+const FINDINGS = {
+  killed: ({ by }) => `Killed by ${by}.`,
+  lacking: ({ name }) => `Needs ${name}.`,
+  condition: ({ json, truth }) => [`${json} `, TRUTHS[truth], "."],
+  segment: ({ name, truth }) => `The segment ${name} ${TRUTHS[truth]}.`,
+  list: ({ listed }) => (listed ? "The key is on the list." : "The key is not on the list."),
+  prerequisite: ({ flag, variant, holds }) => `${flag} serves ${variant ?? "nothing"}: ${holds ? "as needed" : "not as needed"}.`,
+  threshold: ({ holdout, percent: threshold, position, membership }) =>
+    `${holdout ? `Holdout ${holdout}: p` : "P"}osition ${position === undefined ? "unknown" : percent(position)}, ` +
+    `threshold ${percent(threshold)}: ${MEMBERSHIPS[membership]}.`,
+  part: ({ position, below }) => `Position ${percent(position)} in the split, in the part below ${percent(below)}.`,
+  ranges: ({ layer, position, inside }) =>
+    `${layer ? `Layer ${layer}: p` : "P"}osition ${percent(position)} is ${inside ? "inside" : "outside"} the ranges.`,
+};
+
+/** A step's heading. */
+export const title = ({ step, decided }, rule) => (step === "rule" && decided && rule ? `The rule ${rule}` : STEPS[step]);
+
+/** What was found at a step, a text each. */
+export const findings = ({ findings }) => findings.map((finding) => [FINDINGS[finding.kind](finding)].flat().join(""));
+
+/** The ramp that a user met last on the way to their result, undefined where there was none. */
+export function lastRamp({ details, steps }) {
+  const decided = steps.find(({ depth, decided }) => depth === 0 && decided);
+  const threshold = decided?.findings.findLast(({ kind, holdout }) => kind === "threshold" && holdout === undefined);
+  if (threshold?.position === undefined) return undefined;
+  return { name: details.flagMetadata.rule ?? decided.step, percent: threshold.percent, position: threshold.position };
+}
