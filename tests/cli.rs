@@ -800,6 +800,24 @@ fn publish_refuses_what_it_must_and_writes_nothing_then() {
 }
 
 #[test]
+fn publishers_at_once_do_not_overwrite_one_another() {
+    let place = Place::published();
+    let publish = ["publish", "flags.yaml", "--environment", "production", "--store", "published"];
+    let arguments =
+        [&publish[..], &["--key", "keys/production.private.jwk", "--reason", "Race", "--author", "a"]].concat();
+    let start = |_| place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let children: Vec<_> = (0..8).map(start).collect();
+    let runs: Vec<_> = children.into_iter().map(|child| Run::from(child.wait_with_output().unwrap())).collect();
+    let (won, lost): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.code == 0);
+    assert!(!won.is_empty());
+    for run in lost {
+        run.bad(1, &["was published by somebody else just now; look at it, and try again"]);
+    }
+    let entries = place.run(&["verify", "--store", "published", "--keys", KEYS, "--json"]).good().json();
+    assert_eq!(entries["entries"], 1 + won.len());
+}
+
+#[test]
 fn secrets_are_never_printed() {
     let place = Place::new();
     place.run(&["init"]).good();
