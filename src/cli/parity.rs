@@ -281,11 +281,11 @@ impl Chunk {
     }
 
     fn command(&self, name: &str) -> Bytes {
-        // One user in twenty is asked about in every way that the package has.
+        // One user in a hundred is asked about in every way that the package has.
         let mut json = format!(
             r#"{{"do":"{name}","now":{},"thoroughly":{},"contexts":["#,
             self.now.as_millis(),
-            self.users.len().div_ceil(20)
+            self.users.len().div_ceil(100)
         );
         for (index, user) in self.users.iter().enumerate() {
             if index > 0 {
