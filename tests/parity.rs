@@ -100,9 +100,21 @@ fn mutations_of_the_javascript_are_seen() {
 }
 
 #[test]
-fn a_mutation_of_the_engine_is_seen() {
-    let package = package();
-    // `i64.const 100000`, by which a hash becomes a position, becomes 99999.
-    mutate(package.path(), "flagstone_bg.wasm", &[0x42, 0xa0, 0x8d, 0x06], &[0x42, 0x9f, 0x8d, 0x06]);
-    assert_seen(package.path(), "99,999 positions", &[]);
+fn mutations_of_the_engine_are_seen() {
+    // The secret that XXH3 mixes into every hash, with one bit flipped.
+    let package_of_xxh3 = package();
+    let secret = [0xb8, 0xfe, 0x6c, 0x39, 0x23, 0xa4, 0x4b, 0xbe];
+    let mut flipped = secret;
+    flipped[3] ^= 1;
+    mutate(package_of_xxh3.path(), "flagstone_bg.wasm", &secret, &flipped);
+    assert_seen(package_of_xxh3.path(), "xxh3", &[]);
+
+    // `i32.const 31`, `i32.mul`: the multiplier of js31 becomes 33.
+    let package_of_js31 = package();
+    mutate(package_of_js31.path(), "flagstone_bg.wasm", &[0x41, 31, 0x6c], &[0x41, 33, 0x6c]);
+    assert_seen(
+        package_of_js31.path(),
+        "js31",
+        &["js31-1", "js31-2", "js31-3", "js31-4", "js31-5", "js31-6", "js31-7"],
+    );
 }

@@ -210,7 +210,7 @@ fn flags_serve_different_users_differently() {
     let same: Vec<_> =
         served.iter().filter(|(flag, variants)| variants.len() < 2 && !CONSTANT.contains(&flag.as_str())).collect();
     assert!(same.is_empty(), "these serve everyone the same: {same:?}");
-    for flag in ["numbers", "strings", "json", "booleans", "many-variants"] {
+    for flag in ["numbers", "strings", "json", "booleans"] {
         let variants = native.sides[0].generated.payload.parse::<Value>().expect("JSON")["flags"][flag]["variants"]
             .as_object()
             .map_or(0, |v| v.len());
@@ -218,6 +218,7 @@ fn flags_serve_different_users_differently() {
         let none = usize::from(served[flag].contains("None"));
         assert_eq!(served[flag].len() - none, variants, "{flag} never serves some of its variants: {:?}", served[flag]);
     }
+    assert!(served["many-variants"].len() > 256, "more variants than a byte counts");
 }
 
 #[test]
