@@ -6,8 +6,8 @@ export const SIZE = 1000;
 /** What a percent makes of a user, in the order of the legend. */
 export const FATES = {
   stays: "in, as published",
-  joins: "in at this percent",
-  leaves: "out at this percent, in as published",
+  joins: "would join at this percent",
+  leaves: "would leave at this percent",
   out: "out",
   fixed: "decided before the percent counts",
 };

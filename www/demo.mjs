@@ -16,14 +16,16 @@ const flagstone = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "de
 const keys = join(demo, "keys", "production.jwks");
 const published = (audience) => join(demo, "published", "production", "current", `${audience}.json`);
 
+/** Those whom the plans name, and others; headed by their keys. */
 const USERS = [
-  ["a person", { targetingKey: "user-42", plan: "pro" }],
-  ["tester", { targetingKey: "user1" }],
-  ["legacy", { targetingKey: "legacy-user-1" }],
-  ["insider", { targetingKey: "internal-user-1", internal: true }],
-  ["a number", { targetingKey: 88 }],
-  ["ngày 😀", { targetingKey: "ngày 😀", betaOptIn: true }],
-  ["nobody", {}],
+  ["user-42", { targetingKey: "user-42", plan: "pro" }],
+  ["user-114", { targetingKey: "user-114" }],
+  ["user1", { targetingKey: "user1" }],
+  ["legacy-user-1", { targetingKey: "legacy-user-1" }],
+  ["internal-user-1", { targetingKey: "internal-user-1", internal: true }],
+  ["22, a number", { targetingKey: 22 }],
+  ["ngày", { targetingKey: "ngày", betaOptIn: true }],
+  ["no key", {}],
 ];
 
 // styleText leaves colours out where nobody would see them.
@@ -95,13 +97,14 @@ async function compare(audience, isShown) {
     const details = client.all(question.context)[question.flag];
     const equal = result(native) === result({ ...details, ...details.flagMetadata });
     if (!equal) differences++;
-    const variant = details.variant ?? details.errorCode;
-    return equal ? `${variant} ✓` : `${native.variant ?? native.errorCode} ✗ ${variant}`;
+    const served = ({ variant, errorCode }) => variant ?? errorCode;
+    if (equal) return `${served(native)} ✓`;
+    return `${served(native)}, ${native.reason} ✗ ${served(details)}, ${details.reason}`;
   });
   await client.close();
   if (isShown) {
     const width = Math.max(...names.map((name) => name.length));
-    const column = Math.max(10, ...cells.map((cell) => cell.length));
+    const column = Math.max(...[...cells, ...USERS.map(([name]) => name)].map(({ length }) => length));
     console.log(style("dim", [" ".repeat(width), ...USERS.map(([name]) => name.padEnd(column))].join("  ")));
     names.forEach((name, row) => {
       const ours = cells.slice(row * USERS.length, (row + 1) * USERS.length);

@@ -4,17 +4,17 @@
 export const percent = (thousandths) => `${(thousandths / 1000).toLocaleString("en", { maximumFractionDigits: 3 })} %`;
 
 const STEPS = {
-  offPin: "Pinned to off?",
-  kill: "Killed?",
-  disabled: "Disabled?",
-  onPin: "Pinned to a variant?",
-  unsupported: "Needs what this engine lacks?",
-  prerequisite: "Other flags first?",
-  deny: "On the deny list?",
-  exclude: "In an excluded cohort?",
-  allow: "On the allow list?",
-  holdout: "Held out?",
-  layer: "Outside its layer?",
+  offPin: "Pin to off",
+  kill: "Kill",
+  disabled: "Disabled",
+  onPin: "Pin to a variant",
+  unsupported: "Needs what this engine lacks",
+  prerequisite: "Prerequisites",
+  deny: "Deny list",
+  exclude: "Excluded cohorts",
+  allow: "Allow list",
+  holdout: "Holdouts",
+  layer: "Layer",
   rule: "A rule",
   default: "The default",
 };
@@ -29,7 +29,8 @@ const FINDINGS = {
   condition: ({ json, truth }) => [`${json} `, TRUTHS[truth], "."],
   segment: ({ name, truth }) => `The segment ${name} ${TRUTHS[truth]}.`,
   list: ({ listed }) => (listed ? "The key is on the list." : "The key is not on the list."),
-  prerequisite: ({ flag, variant, holds }) => `${flag} serves ${variant ?? "nothing"}: ${holds ? "as needed" : "not as needed"}.`,
+  prerequisite: ({ flag, variant, holds }) =>
+    `${flag} serves ${variant ?? "nothing"}: ${holds ? "as needed" : "not as needed"}.`,
   threshold: ({ holdout, percent: threshold, position, membership }) =>
     `${holdout ? `Holdout ${holdout}: p` : "P"}osition ${position === undefined ? "unknown" : percent(position)}, ` +
     `threshold ${percent(threshold)}: ${MEMBERSHIPS[membership]}.`,
@@ -39,7 +40,11 @@ const FINDINGS = {
 };
 
 /** A step's heading. */
-export const title = ({ step, decided }, rule) => (step === "rule" && decided && rule ? `The rule ${rule}` : STEPS[step]);
+export const title = ({ step, decided }, rule) =>
+  step === "rule" && decided && rule ? `The rule ${rule}` : STEPS[step];
+
+/** Whether there is nothing to say of a step but that it was passed. */
+export const isQuiet = ({ decided, findings }) => !decided && findings.length === 0;
 
 /** What was found at a step, a text each. */
 export const findings = ({ findings }) => findings.map((finding) => [FINDINGS[finding.kind](finding)].flat().join(""));

@@ -1,7 +1,7 @@
 // The page: one flag, one user, 1,000 users. All decisions are the package's, made here in the browser.
 import { FlagstoneClient } from "./pkg/browser.js";
 import { FATES, fate, SIZE, survey } from "./crowd.js";
-import { findings, lastRamp, percent, title } from "./explain.js";
+import { findings, isQuiet, lastRamp, percent, title } from "./explain.js";
 
 const $ = (id) => document.getElementById(id);
 const SOURCE = "client.json";
@@ -64,7 +64,8 @@ function attributes() {
   let problem = "";
   try {
     parsed = JSON.parse(text || "{}");
-    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) problem = 'Write an object: {"plan": "pro"}';
+    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
+      problem = 'Write an object: {"plan": "pro"}';
   } catch (error) {
     problem = `This is no JSON yet: ${error.message}`;
   }
@@ -87,19 +88,36 @@ function showUser() {
     ...(details.errorMessage ? [["error", details.errorMessage]] : []),
   ];
   $("result").replaceChildren(
-    element("p", { className: "value", text: details.value === undefined ? "the caller’s default" : JSON.stringify(details.value) }),
-    element("dl", {}, ...facts.map(([name, text]) => element("div", {}, element("dt", { text: name }), element("dd", { text })))),
-  );
-  $("steps").replaceChildren(
-    ...steps.map((step) => {
-      const found = findings(step).map((text) => element("li", { text }));
-      const item = element("li", { className: step.decided ? "decided" : "" }, element("strong", { text: title(step, rule) }));
-      if (step.depth > 0) item.append(element("span", { className: "of", text: ` of ${step.flag}` }));
-      item.append(element("span", { className: "answer", text: step.decided ? "decides" : "no, go on" }));
-      if (found.length) item.append(element("ul", {}, ...found));
-      return item;
+    element("p", {
+      className: "value",
+      text: details.value === undefined ? "the caller’s default" : JSON.stringify(details.value),
     }),
+    element(
+      "dl",
+      {},
+      ...facts.map(([name, text]) => element("div", {}, element("dt", { text: name }), element("dd", { text }))),
+    ),
   );
+  const items = [];
+  let passed = [];
+  for (const step of steps) {
+    if (isQuiet(step)) {
+      passed.push(title(step, rule));
+      continue;
+    }
+    if (passed.length) items.push(element("li", { text: `Passed: ${passed.join(", ").toLowerCase()}` }));
+    passed = [];
+    const item = element(
+      "li",
+      { className: step.decided ? "decided" : "" },
+      element("strong", { text: title(step, rule) }),
+    );
+    if (step.depth > 0) item.append(` of ${step.flag}`);
+    item.append(element("span", { className: "answer", text: step.decided ? "decides" : "passed" }));
+    item.append(element("ul", {}, ...findings(step).map((text) => element("li", { text }))));
+    items.push(item);
+  }
+  $("steps").replaceChildren(...items);
 }
 
 // --- 1,000 users ----------------------------------------------------------------------------------------------------
@@ -150,7 +168,15 @@ function showCrowd() {
     : "No percent decides this flag: every user here is served the same way, whatever their position.";
   const shown = Object.entries(FATES).filter(([name]) => counts[name] > 0);
   $("legend").replaceChildren(
-    ...shown.map(([name, text]) => element("li", {}, element("i", { className: name }), element("b", { text: counts[name].toLocaleString("en") }), ` ${text}`)),
+    ...shown.map(([name, text]) =>
+      element(
+        "li",
+        {},
+        element("i", { className: name }),
+        element("b", { text: counts[name].toLocaleString("en") }),
+        ` ${text}`,
+      ),
+    ),
   );
   $("grid").dataset.in = String(inside);
 }
@@ -163,7 +189,9 @@ function check() {
   $("check").hidden = !ramp || isSplit;
   if ($("check").hidden) return;
   const variants = (isIn) =>
-    users.filter((user) => user.ramp && user.ramp.position < ramp.percent === isIn).map(({ details }) => details.variant);
+    users
+      .filter((user) => user.ramp && user.ramp.position < ramp.percent === isIn)
+      .map(({ details }) => details.variant);
   const [inside, outside] = [variants(true), new Set(variants(false))];
   const agree = inside.every((variant) => !outside.has(variant)) && outside.size <= 1;
   $("check").textContent = agree

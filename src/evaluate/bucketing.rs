@@ -71,3 +71,23 @@ pub fn js31(key: &str) -> u32 {
 fn js31_hash(key: &str) -> i32 {
     key.encode_utf16().fold(0, |hash: i32, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The positions are golden vectors; these are the hashes before the remainder, which nothing public shows.
+    #[test]
+    fn js31_hashes_as_javascript_does() {
+        for (key, absolute) in [
+            ("", 0),
+            ("user1", 111_578_566),
+            ("internal-user-1", 1_706_504_127),
+            ("ngày", 3_383_058),
+            ("😀", 1_772_899),
+            ("polygenelubricants", 2_147_483_648),
+        ] {
+            assert_eq!(js31_hash(key).unsigned_abs(), absolute, "{key}");
+        }
+    }
+}

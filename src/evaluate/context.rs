@@ -97,7 +97,7 @@ impl Context {
     ///
     /// # Errors
     /// Where the text is no JSON object, names an attribute twice, or is nested deeper than 128. A string that holds
-    /// half of a surrogate pair is no error: JavaScript can send one, and it counts as missing.
+    /// half of a surrogate pair is no error: JavaScript can send one, and it counts as missing, as a value or as a name.
     pub fn from_json(json: &str) -> Result<Self, ContextError> {
         let document = Document::parse_any(json).map_err(ContextError)?;
         read_object(&document, document.root()).map(|attributes| Context { attributes }).map_err(ContextError)

@@ -6,7 +6,7 @@ use super::schedule::Membership;
 /// How a flag was decided: every step of the precedence that was looked at, in order, with what was found.
 ///
 /// It comes from the very function that decides, watched while it works, so it cannot disagree with the result.
-/// Prerequisites appear before the step that asked for them, one level deeper.
+/// Prerequisites follow the step that asks for them, one level deeper; where they decide, they come last.
 #[derive(Clone, Debug)]
 pub struct Explanation<'s> {
     /// The result.

@@ -29,7 +29,11 @@ after(async () => {
 });
 
 test("fetches a snapshot and evaluates as Node.js does", async () => {
-  const contexts = Array.from({ length: 200 }, (_, index) => ({ targetingKey: `user-${index}`, age: index % 50, groups: ["beta"] }));
+  const contexts = Array.from({ length: 200 }, (_, index) => ({
+    targetingKey: `user-${index}`,
+    age: index % 50,
+    groups: ["beta"],
+  }));
   const answer = await page.evaluate(
     async ({ imported, options, contexts }) => {
       const { FlagstoneClient } = await import(imported);

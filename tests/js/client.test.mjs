@@ -125,7 +125,10 @@ test("one shot, a subject and all flags at once agree", () => {
 test("subjects taking turns stay apart", () => {
   const subjects = Array.from({ length: 50 }, (_, index) => client.subject({ targetingKey: `user-${index}` }));
   const once = subjects.map((subject, index) => client.boolean("ramped", false, { targetingKey: `user-${index}` }));
-  assert.deepEqual(subjects.map((subject) => subject.boolean("ramped", false)), once);
+  assert.deepEqual(
+    subjects.map((subject) => subject.boolean("ramped", false)),
+    once,
+  );
   assert.ok(once.includes(true) && once.includes(false));
 });
 
@@ -215,7 +218,10 @@ test("inherited properties are no attributes", () => {
   assert.equal(rule({ constructor: 1 }), "inherited");
   assert.equal(client.details("targeted", false, JSON.parse('{"__proto__": 1}')).flagMetadata.rule, "prototype");
   assert.equal(rule({ a: { toString: 1 } }), "deep");
-  assert.equal(client.details("targeted", false, Object.assign(Object.create(null), { staff: true })).flagMetadata.rule, "staff");
+  assert.equal(
+    client.details("targeted", false, Object.assign(Object.create(null), { staff: true })).flagMetadata.rule,
+    "staff",
+  );
 });
 
 test("a getter that throws counts as missing", () => {
@@ -314,10 +320,17 @@ test("takes newer snapshots and refuses replays", async () => {
   assert.equal(subject.boolean("flag", true), false);
   assert.equal(subject.boolean("other", false), true);
   await assert.rejects(changing.load(on), { name: "LoadError", code: "REPLAY", message: /older than version 6/ });
-  await assert.rejects(changing.load(signed({ version: 6, flags: {} })), { code: "REPLAY", message: /another version 6/ });
+  await assert.rejects(changing.load(signed({ version: 6, flags: {} })), {
+    code: "REPLAY",
+    message: /another version 6/,
+  });
   assert.equal(changing.version, 6);
   assert.equal(changing.error.code, "REPLAY");
-  assert.deepEqual(events, [["change", { version: 6 }], ["error", "REPLAY"], ["error", "REPLAY"]]);
+  assert.deepEqual(events, [
+    ["change", { version: 6 }],
+    ["error", "REPLAY"],
+    ["error", "REPLAY"],
+  ]);
   // Given at once, they are taken one after another.
   const loads = [9, 8, 10].map((version) => changing.load(signed({ version, flags })));
   const outcomes = (await Promise.allSettled(loads)).map(({ value, reason }) => value ?? reason.code);

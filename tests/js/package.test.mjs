@@ -100,7 +100,9 @@ test("each condition has its file, with types", () => {
     assert.equal(entry(subpath, ["workerd", "worker", "browser"]), `${folder}workerd.js`);
     assert.equal(entry(subpath, ["import"]), `${folder}browser.js`);
   }
-  const targets = Object.values(manifest.exports).flatMap((target) => (typeof target === "string" ? target : Object.values(target)));
+  const targets = Object.values(manifest.exports).flatMap((target) =>
+    typeof target === "string" ? target : Object.values(target),
+  );
   for (const file of [...targets, ...manifest.sideEffects]) {
     assert.ok(existsSync(join(pkg, file)), file);
     if (file.endsWith(".js")) assert.ok(existsSync(join(pkg, file.replace(/js$/, "d.ts"))), file);
@@ -108,9 +110,22 @@ test("each condition has its file, with types", () => {
 });
 
 test("publishes what a user needs and nothing else", () => {
-  const [{ files }] = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json"], { cwd: pkg, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }));
+  const [{ files }] = JSON.parse(
+    execFileSync("npm", ["pack", "--dry-run", "--json"], {
+      cwd: pkg,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    }),
+  );
   const names = files.map(({ path }) => path);
-  for (const wanted of ["package.json", "README.md", "LICENSE-MIT", "LICENSE-APACHE", "flagstone_bg.wasm", "slim/flagstone_bg.wasm"]) {
+  for (const wanted of [
+    "package.json",
+    "README.md",
+    "LICENSE-MIT",
+    "LICENSE-APACHE",
+    "flagstone_bg.wasm",
+    "slim/flagstone_bg.wasm",
+  ]) {
     assert.ok(names.includes(wanted), wanted);
   }
   for (const name of names) assert.match(name, /^(slim\/)?[\w.-]+\.(js|d\.ts|wasm|json|md)$|^LICENSE-/);

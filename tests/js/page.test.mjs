@@ -72,7 +72,9 @@ test("what is published shows, and the engine serves it", async () => {
   assert.equal(await page.locator("#percent").inputValue(), "5");
   const users = await shownIn();
   assert.match(await page.locator("#check").innerText(), new RegExp(`^✓ .*exactly these ${users.length} users`));
-  const served = await page.$$eval("#grid > div", (cells) => cells.filter(({ title }) => title.endsWith("served on now")).map(({ id }) => id));
+  const served = await page.$$eval("#grid > div", (cells) =>
+    cells.filter(({ title }) => title.endsWith("served on now")).map(({ id }) => id),
+  );
   assert.deepEqual(served, users);
   await slide(2);
   assert.ok((await page.locator("#grid .leaves").count()) > 0);

@@ -9,7 +9,11 @@ import { envelope, flags, keyPair, snapshot } from "./support/sign.mjs";
 import { entry, pkg } from "./support/package.mjs";
 
 const production = keyPair();
-const options = { source: envelope(snapshot({ version: 7, flags }), production), environment: "production", keys: production.keys };
+const options = {
+  source: envelope(snapshot({ version: 7, flags }), production),
+  environment: "production",
+  keys: production.keys,
+};
 
 const worker = `
   import { FlagstoneClient } from ${JSON.stringify(entry(".", ["workerd", "worker", "browser"]))};
@@ -40,10 +44,15 @@ before(() => {
 });
 after(() => miniflare.dispose());
 
-const ask = async (body) => (await miniflare.dispatchFetch("http://localhost/", { method: "POST", body: JSON.stringify(body) })).json();
+const ask = async (body) =>
+  (await miniflare.dispatchFetch("http://localhost/", { method: "POST", body: JSON.stringify(body) })).json();
 
 test("evaluates as Node.js does", async () => {
-  const contexts = Array.from({ length: 200 }, (_, index) => ({ targetingKey: `user-${index}`, age: index % 50, groups: ["beta"] }));
+  const contexts = Array.from({ length: 200 }, (_, index) => ({
+    targetingKey: `user-${index}`,
+    age: index % 50,
+    groups: ["beta"],
+  }));
   const { error, id, all, steps } = await ask({ options, contexts });
   assert.equal(error, undefined);
   assert.match(id, /^[0-9a-f]{32}$/);

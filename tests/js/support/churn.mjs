@@ -21,7 +21,10 @@ function memory() {
 export async function churn({ evaluations, reloads, rounds }) {
   const production = keyPair();
   const { keys } = production;
-  const extra = Array.from({ length: 200 }, (_, index) => [`extra-${index}`, boolean("on", { salt: `extra-${index}` })]);
+  const extra = Array.from({ length: 200 }, (_, index) => [
+    `extra-${index}`,
+    boolean("on", { salt: `extra-${index}` }),
+  ]);
   const envelopes = (version) =>
     envelope(snapshot({ version, flags: { ...flags, ...Object.fromEntries(extra.slice(version % 100)) } }), production);
   const client = await FlagstoneClient.start({ source: envelopes(1), environment: "production", keys });
@@ -32,8 +35,13 @@ export async function churn({ evaluations, reloads, rounds }) {
     for (let reload = 0; reload < reloads / rounds; reload++) {
       assert.equal(await client.load(envelopes(++version)), true);
       await assert.rejects(client.load(envelopes(version - 1)), { code: "REPLAY" });
-      for (let index = 0; index < perReload; ) {
-        const context = { targetingKey: `user-${index}`, age: index % 90, account: { plan: "ü".repeat(index % 300) }, groups: ["a", index] };
+      for (let index = 0; index < perReload;) {
+        const context = {
+          targetingKey: `user-${index}`,
+          age: index % 90,
+          account: { plan: "ü".repeat(index % 300) },
+          groups: ["a", index],
+        };
         const subject = client.subject(context);
         client.boolean("targeted", false, context);
         client.details("ramped", false, context);

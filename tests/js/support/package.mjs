@@ -20,8 +20,12 @@ export function project() {
   const modules = join(folder, "node_modules");
   mkdirSync(modules);
   cpSync(pkg, join(modules, "flagstone"), { recursive: true });
-  cpSync(fileURLToPath(new URL("../../../pkg-templates/node_modules/@noble", import.meta.url)), join(modules, "@noble"), {
-    recursive: true,
-  });
+  cpSync(
+    fileURLToPath(new URL("../../../pkg-templates/node_modules/@noble", import.meta.url)),
+    join(modules, "@noble"),
+    {
+      recursive: true,
+    },
+  );
   return folder;
 }

@@ -19,7 +19,13 @@ export function envelope(payload, { kid, privateKey }, typ = "flagstone-snapshot
 }
 
 /** A snapshot's payload for clients in production, with everything that is given. */
-export function snapshot({ version = 1, flags, created = "2026-11-21T12:00:00Z", expires = "2100-01-01T00:00:00Z", ...rest }) {
+export function snapshot({
+  version = 1,
+  flags,
+  created = "2026-11-21T12:00:00Z",
+  expires = "2100-01-01T00:00:00Z",
+  ...rest
+}) {
   return { schema: 1, environment: "production", audience: "client", version, created, expires, ...rest, flags };
 }
 
@@ -37,8 +43,8 @@ export const flags = {
     requires: ["equals", "in", "includesAny", "after", "exists"],
     rules: [
       { id: "staff", when: { attribute: "staff", equals: true }, serve: "on" },
-      { id: "plan", when: { attribute: "account.plan", in: ["pro", "ngày", "😀"] }, serve: "on" },
-      { id: "age", when: { attribute: "age", in: [41, -1.5] }, serve: "on" },
+      { id: "plan", when: { attribute: "account.plan", in: ["ngày", "pro", "😀"] }, serve: "on" },
+      { id: "age", when: { attribute: "age", in: [-1.5, 41] }, serve: "on" },
       { id: "group", when: { attribute: "groups", includesAny: ["beta", 7, true] }, serve: "on" },
       { id: "new", when: { attribute: "signedUp", after: 1700000000000 }, serve: "on" },
       { id: "inherited", when: { attribute: "constructor", exists: true }, serve: "on" },
@@ -58,7 +64,13 @@ export const flags = {
     off: "red",
     salt: "color-1",
     requires: ["xxh3"],
-    default: { split: [["red", 20000], ["blue", 60000], ["green", 100000]] },
+    default: {
+      split: [
+        ["red", 20000],
+        ["blue", 60000],
+        ["green", 100000],
+      ],
+    },
   },
   limit: { type: "number", variants: { low: 0.1, high: 1e3 }, off: "low", salt: "limit-1", default: "high" },
   layout: {
