@@ -150,9 +150,9 @@ fn instant(text: &str) -> Timestamp {
     text.parse().expect("this is an instant")
 }
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 14] = [
     "init", "keygen", "lint", "schema", "publish", "log", "diff", "verify", "eval", "explain", "simulate", "stale",
-    "types",
+    "types", "parity",
 ];
 
 const SERVER: &str = "published/production/current/server.json";
