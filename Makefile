@@ -27,7 +27,7 @@ pkg: ## build the npm package into pkg/ and print its sizes
 
 bench: ## run the benchmarks
 	@.ci/install rust
-	cargo bench --features control --bench '*'
+	cargo bench
 
 lint: ## formatting, clippy, rustdoc and TypeScript checks
 	@.ci/install rust wasm-bindgen npm

@@ -1,4 +1,5 @@
 //! Deciding allocates nothing: what a hot path in a back end relies on.
+#![cfg(not(target_arch = "wasm32"))]
 
 mod support;
 

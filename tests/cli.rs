@@ -150,9 +150,9 @@ fn instant(text: &str) -> Timestamp {
     text.parse().expect("this is an instant")
 }
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 14] = [
     "init", "keygen", "lint", "schema", "publish", "log", "diff", "verify", "eval", "explain", "simulate", "stale",
-    "types",
+    "types", "parity",
 ];
 
 const SERVER: &str = "published/production/current/server.json";
@@ -601,26 +601,25 @@ fn explain_shows_each_step_down_to_the_one_that_decides() {
         let question = ["explain", "--snapshot", "server.json", "--flag", "beta", "--context", context];
         place.run(&[&question[..], &["--now", "2026-11-21T12:00:00Z"], more].concat()).good()
     };
-    // The golden vectors say whether positions are right.
     let at = position("beta-1", Use::Ramp, "user-1");
-    let held_out_at = position("quarter-1", Use::Holdout, "user-1");
+    let held = position("quarter-1", Use::Holdout, "user-1");
     let context = r#"{"targetingKey": "user-1", "country": "DE", "age": 17}"#;
     let out = explain(context, &[]).out;
     let (in_or_out, value, variant) = if at < 50_000 { ("in", "true", "on") } else { ("out", "false", "off") };
-    let scale = |threshold: u32, at: u32| -> String {
-        let cell = |cell| match cell {
-            cell if cell == at * 40 / 100_000 => '●',
+    let scale = |threshold: u32, position: u32| {
+        let cell = |cell: u32| match cell {
+            cell if cell == position * 40 / 100_000 => '●',
             cell if cell < threshold * 40 / 100_000 => '█',
             _ => '░',
         };
-        (0..40).map(cell).collect()
+        (0..40).map(cell).collect::<String>()
     };
-    let percent = |at: u32| {
-        let percent = format!("{}.{:03}", at / 1000, at % 1000);
-        percent.trim_end_matches('0').trim_end_matches('.').to_owned()
+    let percent = |position: u32| {
+        let text = format!("{}.{:03}", position / 1000, position % 1000);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
     };
-    let (held_out_percent, held_out_scale) = (percent(held_out_at), scale(0, held_out_at));
-    let (percent, scale) = (percent(at), scale(50_000, at));
+    let (at_scale, at_percent) = (scale(50_000, at), percent(at));
+    let (held_scale, held_percent) = (scale(0, held), percent(held));
     assert_eq!(
         out,
         format!(
@@ -649,8 +648,8 @@ version 7 for `production`, audience server
 · exclusion      none that applies
 · allow list     none that applies
 · holdout        does not apply
-    the holdout `quarter` takes positions below 0 %, the user's is {held_out_percent} %: out
-        {held_out_scale}
+    the holdout `quarter` takes positions below 0 %, the user's is {held_percent} %: out
+        {held_scale}
 · layer          none that applies
 · rule `staff`   does not serve
     email endsWith [\"@example.com\"], email is missing: unknown
@@ -661,8 +660,8 @@ version 7 for `production`, audience server
     not that: false
     all of 2: false
 ▶ default
-    the ramp takes positions below 50 %, the user's is {percent} %: {in_or_out}
-        {scale}
+    the ramp takes positions below 50 %, the user's is {at_percent} %: {in_or_out}
+        {at_scale}
 
 {value} (variant `{variant}`), reason SPLIT
 "

@@ -134,11 +134,11 @@ async fn what_is_appended_can_be_read() {
 /// The format, which others read too.
 #[tokio::test]
 async fn an_entry_is_laid_out_as_documented() {
-    use sha2::{Digest, Sha256};
-
     let folder = folder("layout");
     let (_, records) = three(&folder).await;
-    let hex = |text: &str| Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |text: &str| {
+        hmac_sha256::Hash::hash(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
     let payload = |version| {
         let envelope = Envelope::parse(&fs::read(entry_file(&folder, version)).unwrap()).unwrap();
         envelope.verify(&trust(&[&key()]), "production", Typ::Entry).unwrap().payload

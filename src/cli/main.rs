@@ -28,7 +28,8 @@ use clap::{Parser, Subcommand};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  it is done; the answer is yes
-  1  the answer is no: lint found errors, a signature or a version was refused, a flag is stale
+  1  the answer is no: lint found errors, a signature or a version was refused, a flag is stale,
+     runtimes differ
   2  the command line makes no sense
   3  a file could not be read or written, or is not what it should be
 

@@ -156,6 +156,40 @@ fn kind_of(flag: &Value) -> FlagType {
         .expect("a compiled flag has a type")
 }
 
+/// How the keys of flags for clients start: those with people or confidential operands, which are hashed there, what they
+/// hang on, and some of the others.
+const FOR_CLIENTS: &[&str] = &[
+    "equals",
+    "in",
+    "matches",
+    "nested-0",
+    "nested-1",
+    "segment-",
+    "ramp-7",
+    "js31-7",
+    "split-0",
+    "schedule-linear",
+    "rules-",
+    "layer-",
+    "holdout-",
+    "deny-",
+    "exclude-",
+    "allow",
+    "lists-",
+    "killed-",
+    "disabled",
+    "lacking",
+    "plain",
+    "needs-",
+    "by-account",
+    "booleans",
+    "numbers",
+    "strings",
+    "json",
+    "many-variants",
+    "member",
+];
+
 /// Definitions while they are written.
 struct Flags {
     random: Random,
@@ -201,7 +235,7 @@ impl Flags {
 
     fn add(&mut self, key: &str, mut flag: Value) {
         flag["salt"] = format!("{key}-1").into();
-        flag["client"] = true.into();
+        flag["client"] = FOR_CLIENTS.iter().any(|start| key.starts_with(start)).into();
         let before = self.flags.insert(key.to_owned(), flag);
         assert!(before.is_none(), "two flags are called {key}");
     }
@@ -290,9 +324,7 @@ impl Flags {
     }
 
     fn ramps(&mut self) {
-        for (number, percent) in
-            [0.0, 0.001, 0.01, 0.5, 1.0, 12.345, 33.333, 50.0, 99.0, 99.999, 100.0].into_iter().enumerate()
-        {
+        for (number, percent) in [0.0, 0.001, 0.01, 1.0, 12.345, 33.333, 99.999, 50.0, 100.0].into_iter().enumerate() {
             self.add(&format!("ramp-{number}"), json!({"default": {"ramp": {"percent": percent, "serve": "on"}}}));
             self.add(
                 &format!("js31-{number}"),
@@ -470,6 +502,7 @@ impl Flags {
     /// Kills, disabled flags, and flags that lack something.
     fn gates(&mut self) {
         let ramp = json!({"ramp": {"percent": 50, "serve": "on"}});
+        self.add("plain", json!({"default": "on"}));
         self.add("killed-tag", json!({"tags": ["doomed", "other"], "default": "on"}));
         self.add("killed-flag", json!({"deny": {"keys": ["user-1"]}, "default": ramp}));
         self.add("killed-all", json!({"default": "on"}));

@@ -52,37 +52,48 @@ export async function work(url, version, FlagstoneClient) {
 function evaluate(sides, users, thoroughly) {
   const numbers = new Map();
   const sequence = [];
-  users.forEach((user, index) => {
-    for (const { client, questions } of sides) {
-      const results = questions.map(([flag, fallback]) => client.details(flag, fallback, user));
-      for (let place = 0; place < results.length; place++) {
-        const result = text(results[place]);
-        let number = numbers.get(result);
-        if (number === undefined) numbers.set(result, (number = numbers.size));
-        sequence.push(number);
-      }
-      if (index < thoroughly) compare(client, questions, user, results);
+  // Most results were seen before: for each question, those that were, found without writing them out.
+  const seen = sides.map(({ questions }) => questions.map(() => []));
+  const numberOf = (known, { value, variant, reason, errorCode, flagMetadata: { rule } }) => {
+    for (const one of known) {
+      const same = one.variant === variant && one.reason === reason && one.rule === rule && one.errorCode === errorCode;
+      if (same && Object.is(one.value, value)) return one.number;
     }
+    const result = text({ value, variant, reason, errorCode, flagMetadata: { rule } });
+    const number = numbers.get(result) ?? numbers.size;
+    numbers.set(result, number);
+    known.push({ value, variant, reason, errorCode, rule, number });
+    return number;
+  };
+  users.forEach((user, index) => {
+    sides.forEach(({ client, questions }, side) => {
+      const subject = client.subject(user);
+      questions.forEach(([flag, fallback], place) => {
+        sequence.push(numberOf(seen[side][place], subject.details(flag, fallback)));
+      });
+      if (index < thoroughly) compare(client, questions, user, subject);
+    });
   });
   return { distinct: [...numbers.keys()], sequence };
 }
 
-/** Throws where `all` or `subject` say something else than `details` did. */
-function compare(client, questions, user, results) {
+/** Throws where asking with the context itself, or for all flags at once, gives something else than the subject did. */
+function compare(client, questions, user, subject) {
   const all = client.all(user);
-  const subject = client.subject(user);
-  questions.forEach(([flag, fallback], place) => {
-    const expected = text(results[place]);
-    const other = (name, details) => {
+  questions.forEach(([flag, fallback]) => {
+    const expected = text(subject.details(flag, fallback));
+    const same = (name, details) => {
       if (text(details) === expected) return;
-      throw new Error(`${name} says ${text(details)} of the flag ${flag}, and details says ${expected}, for ${JSON.stringify(user)}`);
+      throw new Error(`${name} says ${text(details)} of ${flag}, a subject says ${expected}, for ${JSON.stringify(user)}`);
     };
-    other("subject", subject.details(flag, fallback));
-    // It was asked for no type and has no default.
-    const { errorCode } = results[place];
-    if (errorCode === "FLAG_NOT_FOUND" ? flag in all : !(flag in all)) throw new Error(`all: ${flag} is wrongly there, or missing`);
-    if (errorCode === "GENERAL") other("all", { ...all[flag], value: fallback });
-    else if (errorCode === undefined) other("all", all[flag]);
+    const details = client.details(flag, fallback, user);
+    same("details", details);
+    if (details.errorCode === "FLAG_NOT_FOUND") {
+      if (flag in all) throw new Error(`all: there is no flag ${flag}`);
+    } else if (details.errorCode !== "TYPE_MISMATCH") {
+      // It is not asked for a type, and is given no fallback.
+      same("all", details.errorCode === undefined ? all[flag] : { ...all[flag], value: fallback });
+    }
   });
 }
 

@@ -28,7 +28,7 @@ impl Results {
         for number in &self.sequence {
             sha256.update(number.to_le_bytes());
         }
-        sha256.finalize().into()
+        sha256.finalize()
     }
 
     /// The result at a place of the sequence.

@@ -55,10 +55,10 @@ impl Kind {
         }
     }
 
-    /// The program: named in the environment, in PATH, or installed by npm.
+    /// The program: named in the environment (where an empty name stands for none), in PATH, or installed by npm.
     pub(super) fn find(self) -> Option<PathBuf> {
         if let Some(path) = env::var_os(format!("FLAGSTONE_{}", self.name().to_uppercase())) {
-            return Some(path.into());
+            return Some(path).filter(|path| !path.is_empty()).map(PathBuf::from);
         }
         let names: &[&str] = match self {
             Kind::Node => &["node"],
