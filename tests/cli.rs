@@ -840,6 +840,9 @@ fn secrets_are_never_printed() {
     ];
     place.write("broken.jwk", &jwk.to_string().replace("Ed25519", "Ed448"));
     runs.push(place.publish(&["--reason", "r", "--key", "broken.jwk"]));
+    // Lines of definitions are shown, and a key that is broken looks like them.
+    place.write("damaged.jwk", &format!("{:#}", jwk).replace("\n}", ",,\n}"));
+    runs.push(place.run(&["lint", "damaged.jwk"]));
     for run in &runs {
         assert!(!run.out.contains(secret) && !run.err.contains(secret), "{run:?}");
     }
@@ -946,6 +949,22 @@ fn publishing_never_undoes_what_operators_did() {
         diff["state"].as_array().unwrap().iter().map(|change| change["path"].as_str().unwrap()).collect();
     assert_eq!(state, ["flags.checkout_button.enabled", "flags.new_checkout"]);
     let killed = place.eval(SERVER, &["--flag", "checkout_button", "--context", "{}"]).good().json();
+    assert_eq!(killed["reason"], "DISABLED");
+}
+
+#[test]
+fn publishing_never_undoes_the_kill_of_a_tag() {
+    let place = Place::published();
+    place.edit("flags.yaml", "owner: shop\n", "owner: shop\n    tags: [payments]\n");
+    place.publish(&["--reason", "A tag"]).good();
+    let kill = Kill { reason: Some("provider down".to_owned()), ..Kill::default() };
+    operate(&place, &State { killed_tags: [("payments".to_owned(), kill)].into(), ..State::default() });
+
+    place.edit("flags.yaml", "    tags: [payments]\n", "");
+    let run = place.publish(&["--reason", "No tag"]).good();
+    assert!(run.err.contains("`new_checkout` stays killed (flag)"), "{}", run.err);
+    assert!(run.out.contains("  + flags.new_checkout: "), "{}", run.out);
+    let killed = place.eval(SERVER, &["--flag", "new_checkout", "--context", "{}"]).good().json();
     assert_eq!(killed["reason"], "DISABLED");
 }
 

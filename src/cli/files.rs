@@ -8,9 +8,6 @@ use std::path::{Path, PathBuf};
 use flagstone::snapshot::definitions::{Definitions, Problem, Severity, Source, json_schema, lint};
 use flagstone::snapshot::{SigningKey, TrustedKeys};
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-
 use crate::answer::{BOLD, CYAN, Failure, RED, YELLOW, count};
 
 /// Reads a file, or standard input where it is called `-`.
@@ -189,14 +186,10 @@ pub fn within(folder: &Path, name: impl AsRef<Path>) -> PathBuf {
     if folder.as_os_str() == "." { name.as_ref().to_owned() } else { folder.join(name) }
 }
 
-/// Whether the text is a JWK or a set of them.
+/// Whether the text is a JWK or a set of them, be it damaged.
 fn is_key(text: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Jwk {
-        kty: Option<IgnoredAny>,
-        keys: Option<IgnoredAny>,
-    }
-    serde_json::from_slice(text).is_ok_and(|jwk: Jwk| jwk.kty.is_some() || jwk.keys.is_some())
+    const MEMBER: &[u8] = br#""kty""#;
+    text.windows(MEMBER.len()).any(|part| part == MEMBER)
 }
 
 fn definitions_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {

@@ -74,7 +74,7 @@ impl Publish {
             None => None,
         };
         let (before, old_state) = head.as_ref().map(contents).transpose()?.unwrap_or_default();
-        let state = self.reset(&old_state, &definitions)?;
+        let state = self.reset(&old_state, &definitions)?.keep_kills(&before, &definitions);
 
         let edits = diff(&before, &definitions);
         let overridden = state.overridden(&before, &definitions);
@@ -109,8 +109,8 @@ impl Publish {
             let keys: Vec<&SigningKey> = keys.iter().collect();
             wait(log.append(head.as_ref(), entry, &keys))?;
         }
-        let dropped = diff(&old_state, &state);
-        self.report(out, head.as_ref(), &edits, &dropped, &overridden, &snapshots)
+        let state_edits = diff(&old_state, &state);
+        self.report(out, head.as_ref(), &edits, &state_edits, &overridden, &snapshots)
     }
 
     /// The log; none where it would have to be made, and this is a rehearsal.
@@ -176,7 +176,7 @@ impl Publish {
         out: &mut dyn Write,
         head: Option<&Record>,
         edits: &[Change],
-        dropped: &[Change],
+        state_edits: &[Change],
         overridden: &[Change],
         snapshots: &[(Audience, String)],
     ) -> Result<Answer, Failure> {
@@ -203,7 +203,7 @@ impl Publish {
                 out,
                 &json!({
                     "published": published, "version": version, "environment": self.environment, "changes": edits,
-                    "state": dropped, "overridden": overridden, "snapshots": objects,
+                    "state": state_edits, "overridden": overridden, "snapshots": objects,
                 }),
             );
         }
@@ -213,9 +213,9 @@ impl Publish {
             writeln!(out, "  no definition changed")?;
         }
         write_changes(out, edits)?;
-        if !dropped.is_empty() {
+        if !state_edits.is_empty() {
             writeln!(out, "{BOLD}state{BOLD:#}")?;
-            write_changes(out, dropped)?;
+            write_changes(out, state_edits)?;
         }
         for (audience, payload) in snapshots {
             let bytes = thousands(size(audience, payload));

@@ -142,6 +142,13 @@ impl State {
             for id in state.percent.rules.keys() {
                 let path = path.key("rules").key(id);
                 match (0..flag.rules.len()).find(|index| flag.rule_id(*index) == *id) {
+                    Some(index) if flag.rules[index].id.is_none() => {
+                        let message = format!(
+                            "the rule `{id}` of `{key}` is called so by its place alone, so its percent would go to \
+                             whichever rule comes to stand there"
+                        );
+                        report(Severity::Error, &path, message, Some(format!("write `id: {id}` into it")));
+                    }
                     Some(index) if matches!(flag.rules[index].serve, Serve::Ramp { .. }) => {}
                     Some(_) => {
                         let message = format!("the rule `{id}` of `{key}` serves no ramp, so it has no percent to set");
@@ -202,12 +209,43 @@ impl State {
         diff(before, after).into_iter().filter(|edit| !counts(edit)).collect()
     }
 
+    /// This state for the next version of the definitions: a flag that loses the tag it was killed by is killed by
+    /// itself from then on, for publishing never undoes a kill.
+    ///
+    /// ```
+    /// use flagstone::snapshot::definitions::{Definitions, Source, State};
+    ///
+    /// let read = |text: &str| Definitions::read(&[Source::new("flags.yaml", text)]).unwrap();
+    /// let before = read("flags: {beta: {salt: beta-1, tags: [payments], default: on}}");
+    /// let after = read("flags: {beta: {salt: beta-1, default: on}}");
+    /// let state: State = serde_json::from_str(r#"{"killedTags": {"payments": {"reason": "provider down"}}}"#)?;
+    /// let kept = state.keep_kills(&before, &after);
+    /// assert_eq!(kept.killed("beta", &after.flags["beta"]).as_deref(), Some("flag"));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    #[must_use]
+    pub fn keep_kills(&self, before: &Definitions, after: &Definitions) -> State {
+        let mut state = self.clone();
+        for (key, flag) in after.flags.iter().filter(|(_, flag)| self.killing_tag(flag).is_none()) {
+            let Some((_, kill)) = before.flags.get(key).and_then(|flag| self.killing_tag(flag)) else { continue };
+            let salt = flag.salt.clone().unwrap_or_default();
+            let fresh = || FlagState { salt, ..FlagState::default() };
+            state.flags.entry(key.clone()).or_insert_with(fresh).killed.get_or_insert_with(|| kill.clone());
+        }
+        state
+    }
+
+    /// The first of the flag's tags, by name, that is killed.
+    fn killing_tag(&self, flag: &Flag) -> Option<(&String, &Kill)> {
+        flag.tags.iter().filter_map(|tag| self.killed_tags.get_key_value(tag)).min_by_key(|(tag, _)| *tag)
+    }
+
     /// What killed the flag, as a snapshot says it: `all`, `tag:NAME` or `flag`.
     pub fn killed(&self, key: &str, flag: &Flag) -> Option<String> {
         if self.killed_all.is_some() {
             return Some("all".to_owned());
         }
-        if let Some(tag) = flag.tags.iter().filter(|tag| self.killed_tags.contains_key(*tag)).min() {
+        if let Some((tag, _)) = self.killing_tag(flag) {
             return Some(format!("tag:{tag}"));
         }
         self.flags.get(key).and_then(|state| state.killed.as_ref()).map(|_| "flag".to_owned())

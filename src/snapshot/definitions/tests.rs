@@ -1178,6 +1178,50 @@ flags:
     }
 
     #[test]
+    fn a_kill_by_a_tag_outlives_the_tag() {
+        let before = read(FLAGS);
+        let mut after = before.clone();
+        after.flags.get_mut("f").unwrap().tags.retain(|tag| tag == "payments");
+        let flag = &after.flags["f"];
+
+        let by_tag = state(json!({"killedTags": {"gateway": {"reason": "errors"}}}));
+        let kept = by_tag.keep_kills(&before, &after);
+        assert_eq!(kept.killed("f", flag).as_deref(), Some("flag"));
+        let expected = json!({"flags": {"f": {"salt": "f-1", "killed": {"reason": "errors"}}}});
+        assert_eq!(serde_json::to_value(&kept).unwrap()["flags"], expected["flags"]);
+
+        // Nor does it hide behind a kill of everything, which is lifted by itself.
+        let all = State { killed_all: Some(Kill::default()), ..by_tag.clone() };
+        let kept = State { killed_all: None, ..all.keep_kills(&before, &after) };
+        assert_eq!(kept.killed("f", flag).as_deref(), Some("flag"));
+
+        // What else changed of the flag stays, and so does whoever killed it first.
+        let flags = json!({"f": {"salt": "f-1", "enabled": true, "killed": {"reason": "first"}}});
+        let both = state(json!({"killedTags": {"gateway": {}}, "flags": flags}));
+        assert_eq!(both.keep_kills(&before, &after), both);
+
+        for (state, after) in [
+            (by_tag, &before),
+            (state(json!({"killedTags": {"payments": {}, "gateway": {}}})), &after),
+            (state(json!({})), &after),
+        ] {
+            assert_eq!(state.keep_kills(&before, after), state);
+        }
+    }
+
+    #[test]
+    fn a_percent_never_goes_by_a_rules_place() {
+        let text = "flags: {f: {salt: s, rules: [{serve: {ramp: {percent: 1, serve: on}}}], default: off}}";
+        let of = state(json!({"flags": {"f": {"salt": "s", "percent": {"rules": {"rule-1": 100}}}}}));
+        assert_eq!(
+            shown(&compile(&read(text), &of, &options(Audience::Server)).unwrap_err()),
+            "state.flags.f.percent.rules.rule-1: error: the rule `rule-1` of `f` is called so by its place alone, so its percent would go to whichever rule comes to stand there, write `id: rule-1` into it",
+        );
+        let named = text.replace("rules: [{", "rules: [{id: rule-1, ");
+        assert!(compile(&read(&named), &of, &options(Audience::Server)).is_ok());
+    }
+
+    #[test]
     fn state_of_another_salt_does_not_apply() {
         let of = json!({"flags": {
             "f": {"salt": "f-0", "killed": {}, "percent": {"default": 50}},
