@@ -47,27 +47,35 @@ pub enum LoadError {
     },
 }
 
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl LoadError {
+    pub(crate) fn text(&self) -> String {
         match self {
-            LoadError::Envelope(error) => error.fmt(f),
-            LoadError::Snapshot(error) => write!(f, "the payload is no snapshot: {error}"),
-            LoadError::Environment { expected, found } => {
-                write!(f, "the snapshot is for the environment `{found}`, but `{expected}` is pinned here")
-            }
-            LoadError::Audience { expected, found } => {
-                write!(f, "the snapshot is for the audience `{found}`, but `{expected}` is pinned here")
-            }
+            LoadError::Envelope(error) => error.text(),
+            LoadError::Snapshot(error) => ["the payload is no snapshot: ", &error.text()].concat(),
+            LoadError::Environment { expected, found } => pinned("environment", found, expected),
+            LoadError::Audience { expected, found } => pinned("audience", found.name(), expected.name()),
             LoadError::Older { seen, found } => {
-                write!(f, "version {found} is older than version {seen}, which was seen before")
+                let (seen, found) = (seen.to_string(), found.to_string());
+                ["version ", &found, " is older than version ", &seen, ", which was seen before"].concat()
             }
             LoadError::Fork { version } => {
-                write!(f, "another version {version} was seen before; versions never change")
+                ["another version ", &version.to_string(), " was seen before; versions never change"].concat()
             }
             LoadError::Expired { expires, now } => {
-                write!(f, "the snapshot expired at {expires} and it is {now} now; renew it, or set the clock")
+                let (expires, now) = (expires.text(), now.text());
+                ["the snapshot expired at ", &expires, " and it is ", &now, " now; renew it, or set the clock"].concat()
             }
         }
+    }
+}
+
+fn pinned(what: &str, found: &str, expected: &str) -> String {
+    ["the snapshot is for the ", what, " `", found, "`, but `", expected, "` is pinned here"].concat()
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
     }
 }
 

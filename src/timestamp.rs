@@ -157,15 +157,31 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Timestamp {
+    pub(crate) fn text(self) -> String {
+        let digits = |number: i64, count: usize| {
+            let digits = number.to_string();
+            ["0".repeat(count.saturating_sub(digits.len())), digits].concat()
+        };
         let (year, month, day) = civil_from_days(self.0.div_euclid(DAY));
         let millis = self.0.rem_euclid(DAY);
-        let (hour, minute, second) = (millis / 3_600_000, millis / 60_000 % 60, millis / SECOND % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
-        match millis % SECOND {
-            0 => f.write_str("Z"),
-            millis => write!(f, ".{millis:03}Z"),
+        let mut text = if year < 0 { ["-", &digits(-year, 3)].concat() } else { digits(year, 4) };
+        let fields = [month, day, millis / 3_600_000, millis / 60_000 % 60, millis / SECOND % 60];
+        for (before, field) in ["-", "-", "T", ":", ":"].into_iter().zip(fields) {
+            text.push_str(before);
+            text.push_str(&digits(field, 2));
         }
+        if millis % SECOND != 0 {
+            text.push('.');
+            text.push_str(&digits(millis % SECOND, 3));
+        }
+        text.push('Z');
+        text
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
     }
 }

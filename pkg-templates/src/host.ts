@@ -105,7 +105,7 @@ export class Host {
     const candidates = open();
     const opened = this.#generation;
     if (!(await verifiesAny(candidates))) {
-      const kids = candidates.map(({ kid }) => JSON.stringify(kid)).join(", ");
+      const kids = candidates.map(([kid]) => JSON.stringify(kid)).join(", ");
       throw new LoadError("SIGNATURE", `the signature by ${kids} does not verify: the envelope was changed`);
     }
     // The module may have been replaced meanwhile, and what was opened gone with it.
@@ -163,7 +163,7 @@ export class Host {
   explain(flag: Flag, subject: Subject, now: number): unknown {
     return this.#steadily(() => {
       this.#decode(subject);
-      return this.#engine.explain(flag.index, now) as unknown;
+      return JSON.parse(this.#engine.explain(flag.index, now)) as unknown;
     });
   }
 

@@ -1,10 +1,10 @@
 /** A signature to check, as the engine hands it over. */
-export interface Candidate {
-  kid: string;
-  publicKey: Uint8Array<ArrayBuffer>;
-  signingInput: Uint8Array<ArrayBuffer>;
-  signature: Uint8Array<ArrayBuffer>;
-}
+export type Candidate = readonly [
+  kid: string,
+  publicKey: Uint8Array<ArrayBuffer>,
+  signingInput: Uint8Array<ArrayBuffer>,
+  signature: Uint8Array<ArrayBuffer>,
+];
 
 /** Whether one of the signatures verifies (Ed25519, RFC 8032). */
 export async function verifiesAny(candidates: readonly Candidate[]): Promise<boolean> {
@@ -14,7 +14,7 @@ export async function verifiesAny(candidates: readonly Candidate[]): Promise<boo
   return false;
 }
 
-async function verifies({ publicKey, signingInput, signature }: Candidate): Promise<boolean> {
+async function verifies([, publicKey, signingInput, signature]: Candidate): Promise<boolean> {
   // Only secure contexts have it, whatever its type says.
   const subtle = (globalThis.crypto as Crypto | undefined)?.subtle;
   if (subtle === undefined) {

@@ -39,6 +39,16 @@ impl std::ops::Not for Truth {
 }
 
 impl Truth {
+    /// The name in explanations in JavaScript.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Truth::True => "true",
+            Truth::False => "false",
+            Truth::Unknown => "unknown",
+        }
+    }
+
     /// Both hold.
     pub(crate) fn and(self, other: Truth) -> Truth {
         match (self, other) {

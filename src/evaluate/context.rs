@@ -100,7 +100,9 @@ impl Context {
     /// half of a surrogate pair is no error: JavaScript can send one, and it counts as missing, as a value or as a name.
     pub fn from_json(json: &str) -> Result<Self, ContextError> {
         let document = Document::parse_any(json).map_err(ContextError)?;
-        read_object(&document, document.root()).map(|attributes| Context { attributes }).map_err(ContextError)
+        let attributes = read_object(&document, document.root());
+        document.check().map_err(ContextError)?;
+        Ok(Context { attributes })
     }
 
     /// What a path like `account.plan` leads to.
@@ -115,28 +117,24 @@ impl Context {
     }
 }
 
-fn read_object(document: &Document<'_>, id: Id) -> Result<Object, Box<Fault>> {
-    let mut members = Vec::new();
-    for (name, value) in document.members(id)? {
-        members.push((document.text(name).to_owned(), read_value(document, value)?));
-    }
+fn read_object(document: &Document<'_>, id: Id) -> Object {
+    let members = document.members(id);
+    let mut members: Vec<_> =
+        members.map(|(name, value)| (document.text(name).to_owned(), read_value(document, value))).collect();
     members.sort_unstable_by(|(a, _): &(String, _), (b, _)| a.cmp(b));
-    Ok(Object { members })
+    Object { members }
 }
 
-fn read_value(document: &Document<'_>, id: Id) -> Result<Value, Box<Fault>> {
-    Ok(match document.kind(id) {
-        Kind::Null | Kind::IllFormed => Value::Null,
-        Kind::Boolean => Value::Boolean(document.boolean(id)?),
+fn read_value(document: &Document<'_>, id: Id) -> Value {
+    match document.kind(id) {
+        Kind::Null | Kind::IllFormed | Kind::Nothing => Value::Null,
+        Kind::Boolean => Value::Boolean(document.boolean(id)),
         // A number too large for a double is infinite, and so counts as missing.
         Kind::Number => Value::Number(crate::number::parse(document.text(document.source(id)))),
-        Kind::String => Value::String(document.string(id)?.to_owned()),
-        Kind::Array => {
-            let elements = document.elements(id)?;
-            Value::List(elements.map(|element| read_value(document, element)).collect::<Result<_, _>>()?)
-        }
-        Kind::Object => Value::Object(read_object(document, id)?),
-    })
+        Kind::String => Value::String(document.string(id).to_owned()),
+        Kind::Array => Value::List(document.elements(id).map(|element| read_value(document, element)).collect()),
+        Kind::Object => Value::Object(read_object(document, id)),
+    }
 }
 
 /// A text that is no context: what is wrong, and where.
@@ -145,7 +143,7 @@ pub struct ContextError(Box<Fault>);
 
 impl fmt::Display for ContextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the context is no JSON object of attributes: {}", self.0)
+        write!(f, "the context is no JSON object of attributes: {}", self.0.text())
     }
 }
 

@@ -17,6 +17,16 @@ pub enum Membership {
 }
 
 impl Membership {
+    /// The name in explanations in JavaScript.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Membership::Out => "out",
+            Membership::KeyMissing => "keyMissing",
+            Membership::In => "in",
+        }
+    }
+
     /// The positions below the percent are in; 0 % and 100 % need no position.
     pub(crate) fn at(percent: u32, position: Option<u32>) -> Self {
         match position {

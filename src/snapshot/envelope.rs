@@ -2,7 +2,7 @@ use std::fmt;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 
-use super::json::{Document, Fault, Id, Result as JsonResult};
+use super::json::{Document, Fault, Id, NOTHING, quoted};
 use super::keys::TrustedKeys;
 
 /// The most signatures an envelope may carry: rotation needs two, and each one costs a reader time.
@@ -126,37 +126,36 @@ impl Envelope {
         if looks_compact(bytes) {
             return Err(EnvelopeError::Serialization("compact"));
         }
-        let malformed = |fault: Box<Fault>| EnvelopeError::Malformed(fault.to_string());
+        let malformed = |fault: Box<Fault>| EnvelopeError::Malformed(fault.text());
         let document = Document::parse_bytes(bytes).map_err(malformed)?;
         let root = document.root();
-        for flattened in ["protected", "header", "signature"] {
-            if document.get(root, flattened).map_err(malformed)?.is_some() {
-                return Err(EnvelopeError::Serialization("flattened"));
-            }
+        if ["protected", "header", "signature"].into_iter().any(|name| document.has(root, name)) {
+            return Err(EnvelopeError::Serialization("flattened"));
         }
-        let envelope = Envelope::read(&document).map_err(malformed)?;
+        let envelope = Envelope::read(&document);
+        document.check().map_err(malformed)?;
         if envelope.signatures.windows(2).any(|pair| pair[0].encodes_payload() != pair[1].encodes_payload()) {
             return Err(EnvelopeError::MixedEncoding);
         }
         Ok(envelope)
     }
 
-    fn read(document: &Document<'_>) -> JsonResult<Envelope> {
-        let Some(payload) = document.get(document.root(), "payload")? else {
-            return document.error(document.root(), &["`payload` is missing (a detached payload cannot be read)"]);
-        };
-        let list = document.need(document.root(), "signatures")?;
-        let mut signatures = Vec::new();
-        for signature in document.elements(list)? {
-            if signatures.len() == MAX_SIGNATURES {
-                return document.error(list, &["more than 16 signatures"]);
-            }
-            signatures.push(Signature::read(document, signature)?);
+    fn read(document: &Document<'_>) -> Envelope {
+        let root = document.root();
+        let payload = document.get(root, "payload");
+        if payload == NOTHING {
+            document.refuse(root, &["`payload` is missing (a detached payload cannot be read)"]);
         }
+        let list = document.need(root, "signatures");
+        if document.elements(list).count() > MAX_SIGNATURES {
+            document.refuse(list, &["more than 16 signatures"]);
+        }
+        let signatures: Vec<_> =
+            document.elements(list).take(MAX_SIGNATURES).map(|id| Signature::read(document, id)).collect();
         if signatures.is_empty() {
-            return document.error(list, &["`signatures` is empty: nobody signed this"]);
+            document.refuse(list, &["`signatures` is empty: nobody signed this"]);
         }
-        Ok(Envelope { payload: document.string(payload)?.to_owned(), signatures })
+        Envelope { payload: document.string(payload).to_owned(), signatures }
     }
 
     /// The payload, whoever wrote it. Nothing may be decided by it until one of the [candidates](Envelope::candidates)
@@ -277,27 +276,15 @@ impl Envelope {
 }
 
 impl Signature {
-    fn read(document: &Document<'_>, id: Id) -> JsonResult<Signature> {
-        let mut signature = Signature {
-            encoded: String::new(),
-            protected: Header::default(),
-            unprotected: Header::default(),
-            bytes: base64url(document, document.need(id, "signature")?)?,
-        };
-        if let Some(protected) = document.get(id, "protected")? {
-            signature.encoded = document.string(protected)?.to_owned();
-            let decoded = base64url(document, protected)?;
-            let header = Document::parse_bytes(&decoded);
-            // The header's own places would be places in the decoded text.
-            match header.and_then(|header| Header::read(&header, header.root())) {
-                Ok(header) => signature.protected = header,
-                Err(fault) => return document.error(protected, &["the decoded header: ", &fault.to_string()]),
-            }
+    fn read(document: &Document<'_>, id: Id) -> Signature {
+        let bytes = base64url(document, document.need(id, "signature"));
+        let protected = document.get(id, "protected");
+        Signature {
+            encoded: document.string(protected).to_owned(),
+            protected: if protected == NOTHING { Header::default() } else { Header::decode(document, protected) },
+            unprotected: Header::read(document, document.get(id, "header")),
+            bytes,
         }
-        if let Some(header) = document.get(id, "header")? {
-            signature.unprotected = Header::read(document, header)?;
-        }
-        Ok(signature)
     }
 
     /// Whose signature this claims to be, wherever it says so: a kid outside the protected header is refused, but only
@@ -315,39 +302,55 @@ impl Signature {
     fn check(&self, typ: Typ) -> Result<&[u8; 64], String> {
         let Header { alg, b64, crit, typ: found, .. } = &self.protected;
         if let Some(name) = self.unprotected.holds() {
-            return Err(format!("has `{name}` outside the protected header, where it is not signed"));
+            return Err(["has `", name, "` outside the protected header, where it is not signed"].concat());
         }
         if !matches!(alg.as_deref(), Some("Ed25519" | "EdDSA")) {
-            return Err(format!("has {}, not `alg` \"Ed25519\"", parameter("alg", alg)));
+            return Err([&*parameter("alg", alg), ", not `alg` \"Ed25519\""].concat());
         }
         if found.as_deref() != Some(typ.as_str()) {
-            return Err(format!("has {}, not `typ` {:?}", parameter("typ", found), typ.as_str()));
+            return Err([&*parameter("typ", found), ", not `typ` \"", typ.as_str(), "\""].concat());
         }
         if *b64 != Some(false) {
             return Err("signs an encoded payload; it needs `b64` false (RFC 7797)".to_owned());
         }
         let crit = crit.as_deref().unwrap_or_default();
         if let Some(unknown) = crit.iter().find(|name| *name != "b64") {
-            return Err(format!("needs {unknown:?} to be understood (`crit`), and it is not; a newer version may"));
+            let understood = " to be understood (`crit`), and it is not; a newer version may";
+            return Err(["needs ", &quoted(unknown), understood].concat());
         }
         if crit.len() != 1 {
             return Err("needs `crit` [\"b64\"], as RFC 7797 says".to_owned());
         }
-        self.bytes.as_slice().try_into().map_err(|_| format!("is {} bytes long, not 64", self.bytes.len()))
+        let long = || ["is ", &self.bytes.len().to_string(), " bytes long, not 64"].concat();
+        self.bytes.as_slice().try_into().map_err(|_| long())
     }
 }
 
 impl Header {
-    fn read(document: &Document<'_>, id: Id) -> JsonResult<Header> {
-        let b64 = document.get(id, "b64")?;
-        let crit = document.get(id, "crit")?;
-        Ok(Header {
-            alg: text(document, id, "alg")?,
-            b64: b64.map(|b64| document.boolean(b64)).transpose()?,
-            crit: crit.map(|crit| strings(document, crit)).transpose()?,
-            kid: text(document, id, "kid")?,
-            typ: text(document, id, "typ")?,
+    /// Reads a protected header, a document of its own in base64url.
+    fn decode(document: &Document<'_>, protected: Id) -> Header {
+        let decoded = base64url(document, protected);
+        let header = Document::parse_bytes(&decoded).and_then(|inner| {
+            let header = Header::read(&inner, inner.root());
+            inner.check().map(|()| header)
+        });
+        header.unwrap_or_else(|fault| {
+            // Its own places would be places in the decoded text.
+            document.refuse(protected, &["the decoded header: ", &fault.text()]);
+            Header::default()
         })
+    }
+
+    fn read(document: &Document<'_>, id: Id) -> Header {
+        let b64 = document.get(id, "b64");
+        let crit = document.get(id, "crit");
+        Header {
+            b64: (b64 != NOTHING).then(|| document.boolean(b64)),
+            crit: (crit != NOTHING).then(|| strings(document, crit)),
+            alg: text(document, id, "alg"),
+            kid: text(document, id, "kid"),
+            typ: text(document, id, "typ"),
+        }
     }
 
     /// The name of a parameter that it holds.
@@ -367,8 +370,8 @@ impl Header {
 
 fn parameter(name: &str, value: &Option<String>) -> String {
     match value {
-        Some(value) => format!("`{name}` {value:?}"),
-        None => format!("no `{name}`"),
+        Some(value) => ["has `", name, "` ", &quoted(value)].concat(),
+        None => ["has no `", name, "`"].concat(),
     }
 }
 
@@ -384,23 +387,21 @@ fn looks_compact(bytes: &[u8]) -> bool {
 }
 
 /// A member that is a string, if it is there.
-pub(super) fn text(document: &Document<'_>, object: Id, name: &str) -> JsonResult<Option<String>> {
-    match document.get(object, name)? {
-        Some(value) => Ok(Some(document.string(value)?.to_owned())),
-        None => Ok(None),
-    }
+pub(super) fn text(document: &Document<'_>, object: Id, name: &str) -> Option<String> {
+    let value = document.get(object, name);
+    (value != NOTHING).then(|| document.string(value).to_owned())
 }
 
-pub(super) fn strings(document: &Document<'_>, list: Id) -> JsonResult<Vec<String>> {
-    document.elements(list)?.map(|element| document.string(element).map(str::to_owned)).collect()
+pub(super) fn strings(document: &Document<'_>, list: Id) -> Vec<String> {
+    document.elements(list).map(|element| document.string(element).to_owned()).collect()
 }
 
 /// Reads bytes in base64url, canonical and without padding; an error does not show the text.
-pub(super) fn base64url(document: &Document<'_>, id: Id) -> JsonResult<Vec<u8>> {
-    match Base64UrlUnpadded::decode_vec(document.string(id)?) {
-        Ok(bytes) => Ok(bytes),
-        Err(_) => document.error(id, &["not canonical base64url without padding"]),
-    }
+pub(super) fn base64url(document: &Document<'_>, id: Id) -> Vec<u8> {
+    Base64UrlUnpadded::decode_vec(document.string(id)).unwrap_or_else(|_| {
+        document.refuse(id, &["not canonical base64url without padding"]);
+        Vec::new()
+    })
 }
 
 /// Why an envelope, or a key, was refused.
@@ -443,47 +444,46 @@ pub enum EnvelopeError {
     Key(String),
 }
 
-impl fmt::Display for EnvelopeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl EnvelopeError {
+    pub(crate) fn text(&self) -> String {
         match self {
-            EnvelopeError::Malformed(message) => write!(f, "not a signed envelope: {message}"),
+            EnvelopeError::Malformed(message) => ["not a signed envelope: ", message].concat(),
             EnvelopeError::Serialization(name) => {
-                write!(f, "this is a JWS in the {name} serialization; only the general JSON serialization is read")
+                ["this is a JWS in the ", name, " serialization; only the general JSON serialization is read"].concat()
             }
             EnvelopeError::MixedEncoding => {
-                write!(
-                    f,
-                    "the envelope's signatures differ in `b64`, so they do not sign the same payload; sign it anew"
-                )
+                "the envelope's signatures differ in `b64`, so they do not sign the same payload; sign it anew"
+                    .to_owned()
             }
-            EnvelopeError::Header { kid, problem } => write!(f, "the signature by {kid:?} {problem}"),
+            EnvelopeError::Header { kid, problem } => ["the signature by ", &quoted(kid), " ", problem].concat(),
             EnvelopeError::Untrusted { kids } if kids.is_empty() => {
-                write!(f, "signed by a key without a `kid`; trusted keys are told apart by it")
+                "signed by a key without a `kid`; trusted keys are told apart by it".to_owned()
             }
             EnvelopeError::Untrusted { kids } => {
-                write!(
-                    f,
-                    "signed by {}, which is not among the trusted keys; if it should be, add it to them",
-                    list(kids)
-                )
+                let unknown = ", which is not among the trusted keys; if it should be, add it to them";
+                ["signed by ", &list(kids), unknown].concat()
             }
             EnvelopeError::OtherEnvironment { kid, bound_to, environment } => {
-                write!(f, "signed by a key bound to {}, not {environment} (kid {kid:?})", bound_to.join(", "))
+                let bound_to = bound_to.join(", ");
+                ["signed by a key bound to ", &bound_to, ", not ", environment, " (kid ", &quoted(kid), ")"].concat()
             }
             EnvelopeError::Signature { kids } => {
-                write!(
-                    f,
-                    "the signature by {} does not match: the envelope was changed, or another key made it",
-                    list(kids)
-                )
+                let changed = " does not match: the envelope was changed, or another key made it";
+                ["the signature by ", &list(kids), changed].concat()
             }
-            EnvelopeError::Key(message) => f.write_str(message),
+            EnvelopeError::Key(message) => message.clone(),
         }
+    }
+}
+
+impl fmt::Display for EnvelopeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
     }
 }
 
 impl std::error::Error for EnvelopeError {}
 
 fn list(kids: &[String]) -> String {
-    kids.iter().map(|kid| format!("{kid:?}")).collect::<Vec<_>>().join(", ")
+    kids.iter().map(|kid| quoted(kid)).collect::<Vec<_>>().join(", ")
 }

@@ -4,10 +4,15 @@
 //! object may have two members of one name (RFC 7493), and nothing is nested deeper than 128. It exists beside
 //! `serde_json` because that costs a browser about 35 KB and cannot say that a string holds half of a surrogate pair,
 //! which a context may and a snapshot may not.
+//!
+//! What reads a document does not look at each step for an error. A value that is not as expected is refused, which the
+//! document remembers, and reads as [`NOTHING`]; whoever reads goes on, and asks for the first fault where it matters, at the
+//! latest when all is read. Code without a way out at every step is half the size, and every fault is still found at its
+//! place.
 
 use super::model::Span;
 use super::names::{Names, Texts};
-use std::fmt;
+use std::cell::Cell;
 
 /// The deepest nesting of arrays and objects that is read.
 const MAX_DEPTH: u32 = 128;
@@ -24,25 +29,21 @@ pub(crate) struct Fault {
     pub unsupported: Option<Span>,
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.path.is_empty() {
-            f.write_str(&self.path)?;
-            f.write_str(": ")?;
-        }
-        f.write_str(&self.message)?;
-        f.write_str(" (at byte ")?;
-        fmt::Display::fmt(&self.offset, f)?;
-        f.write_str(")")
+impl Fault {
+    /// The fault as people read it. Concatenated, here and in the other errors: what formats is a tenth of the download.
+    pub(crate) fn text(&self) -> String {
+        let colon = if self.path.is_empty() { "" } else { ": " };
+        [&self.path, colon, &self.message, " (at byte ", &self.offset.to_string(), ")"].concat()
     }
 }
 
-/// Boxed, for every step of reading hands it on and nearly none has one.
 pub(crate) type Result<T> = std::result::Result<T, Box<Fault>>;
 
 /// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// No value.
+    Nothing,
     Object,
     Array,
     String,
@@ -53,9 +54,14 @@ pub(crate) enum Kind {
     Null,
 }
 
-/// A value of the document.
+/// A value of the document, or [`NOTHING`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Id(u32);
+
+/// What an optional member is that is absent, and what is read in place of a value at fault: no elements, no members, no
+/// text, not true.
+pub(crate) const NOTHING: Id = Id(0);
+const ROOT: Id = Id(1);
 
 struct Node {
     kind: Kind,
@@ -73,17 +79,20 @@ pub(crate) struct Document<'a> {
     text: &'a str,
     /// Texts that do not stand in the document as they are; their spans begin where the document ends.
     pub unescaped: String,
+    /// That of [`NOTHING`], then the root's and all in it.
     nodes: Vec<Node>,
+    fault: Cell<Option<Box<Fault>>>,
 }
 
 impl<'a> Document<'a> {
     /// Reads a document in which every string is Unicode text.
     pub(crate) fn parse(text: &'a str) -> Result<Self> {
         let document = Document::parse_any(text)?;
-        match document.nodes.iter().position(|node| node.kind == Kind::IllFormed) {
-            Some(node) => document.error(Id(node as u32), &["the string holds half of a surrogate pair"]),
-            None => Ok(document),
+        if let Some(node) = document.nodes.iter().position(|node| node.kind == Kind::IllFormed) {
+            document.refuse(Id(node as u32), &["the string holds half of a surrogate pair"]);
         }
+        document.check()?;
+        Ok(document)
     }
 
     /// Reads bytes that should be UTF-8; a byte order mark is refused like anything else that is not JSON.
@@ -96,15 +105,21 @@ impl<'a> Document<'a> {
 
     /// Reads a document whose strings may be ill formed.
     pub(crate) fn parse_any(text: &'a str) -> Result<Self> {
-        let mut parser =
-            Parser { document: Document { text, unescaped: String::new(), nodes: Vec::new() }, offset: 0, depth: 0 };
-        parser.value()?;
+        let document = Document { text, unescaped: String::new(), nodes: Vec::new(), fault: Cell::default() };
+        let mut parser = Parser { document, offset: 0, depth: 0 };
+        parser.node(Kind::Nothing);
+        parser.document.nodes[0].next = 1;
+        parser.value();
         parser.white_space();
-        if parser.offset < text.len() { parser.unexpected("the end of the document") } else { Ok(parser.document) }
+        if parser.offset < text.len() {
+            parser.unexpected("the end of the document");
+        }
+        parser.document.check()?;
+        Ok(parser.document)
     }
 
     pub(crate) fn root(&self) -> Id {
-        Id(0)
+        ROOT
     }
 
     fn node(&self, id: Id) -> &Node {
@@ -129,15 +144,43 @@ impl<'a> Document<'a> {
         self.texts().get(span)
     }
 
-    /// Refuses a value, with a message in parts.
-    pub(crate) fn error<T>(&self, at: Id, message: &[&str]) -> Result<T> {
-        Err(self.fault(at, message))
+    // Faults.
+
+    /// Refuses a value, with a message in parts, unless something before it was at fault.
+    pub(crate) fn refuse(&self, at: Id, message: &[&str]) {
+        if !self.is_at_fault() {
+            self.set_fault(self.fault(at, message));
+        }
+    }
+
+    pub(crate) fn set_fault(&self, fault: Box<Fault>) {
+        self.fault.set(Some(fault));
+    }
+
+    /// The first fault, which is then forgotten.
+    pub(crate) fn take_fault(&self) -> Option<Box<Fault>> {
+        self.fault.take()
+    }
+
+    pub(crate) fn is_at_fault(&self) -> bool {
+        let fault = self.fault.take();
+        let found = fault.is_some();
+        self.fault.set(fault);
+        found
+    }
+
+    /// The first fault as an error.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.take_fault().map_or(Ok(()), Err)
     }
 
     pub(crate) fn fault(&self, at: Id, message: &[&str]) -> Box<Fault> {
         let mut fault = fault(self.node(at).start as usize, message.concat());
+        if at == NOTHING {
+            return fault;
+        }
         // The way down to the value is looked for only now that it is needed.
-        let mut around = self.root();
+        let mut around = ROOT;
         while around != at {
             let object = self.kind(around) == Kind::Object;
             let (mut child, mut index) = (around.0 + 1, 0u32);
@@ -149,90 +192,126 @@ impl<'a> Document<'a> {
                 }
                 (child, index) = (next, index + 1);
             };
-            if object {
+            let (before, step, after) = if object {
                 let dot = if fault.path.is_empty() { "" } else { "." };
-                fault.path.push_str(dot);
-                fault.path.push_str(self.text(self.nodes[child as usize].text));
+                (dot, self.text(self.nodes[child as usize].text), "")
             } else {
-                for part in ["[", &index.to_string(), "]"] {
-                    fault.path.push_str(part);
-                }
-            }
+                ("[", &*index.to_string(), "]")
+            };
+            fault.path = [&fault.path, before, step, after].concat();
             // What is at fault may be the member's name.
             around = Id(value.min(at.0));
         }
         fault
     }
 
+    // Reading. What is not as expected is refused, and reads as nothing does.
+
+    /// The value if it is of a kind, else [`NOTHING`].
+    fn expect(&self, id: Id, kind: Kind, what: &str) -> Id {
+        let found = self.kind(id);
+        if found == kind {
+            return id;
+        }
+        if found != Kind::Nothing {
+            self.refuse(id, &["expected ", what]);
+        }
+        NOTHING
+    }
+
+    fn children(&self, id: Id) -> Children<'_, 'a> {
+        Children { document: self, at: id.0 + 1, end: self.node(id).next }
+    }
+
     /// The elements of an array.
-    pub(crate) fn elements(&self, id: Id) -> Result<Children<'_, 'a>> {
-        match self.kind(id) {
-            Kind::Array => Ok(Children { document: self, at: id.0 + 1, end: self.node(id).next }),
-            _ => self.error(id, &["expected an array"]),
-        }
+    pub(crate) fn elements(&self, id: Id) -> Children<'_, 'a> {
+        self.children(self.expect(id, Kind::Array, "an array"))
     }
 
-    /// The members of an object: each name's value, for [`Document::name`] to name.
-    pub(crate) fn members(&self, id: Id) -> Result<Members<'_, 'a>> {
-        match self.kind(id) {
-            Kind::Object => Ok(Members(Children { document: self, at: id.0 + 1, end: self.node(id).next })),
-            _ => self.error(id, &["expected an object"]),
-        }
+    /// The members of an object: names and their values.
+    pub(crate) fn members(&self, id: Id) -> Members<'_, 'a> {
+        Members(self.children(self.expect(id, Kind::Object, "an object")))
     }
 
-    /// The value of an object's member.
-    pub(crate) fn get(&self, object: Id, name: &str) -> Result<Option<Id>> {
-        let mut members = self.members(object)?;
-        Ok(members.find(|&(other, _)| self.text(other) == name).map(|(_, value)| value))
+    /// The value of an object's member, [`NOTHING`] where it is absent.
+    pub(crate) fn get(&self, object: Id, name: &str) -> Id {
+        self.members(object).find(|&(other, _)| self.text(other) == name).map_or(NOTHING, |(_, value)| value)
+    }
+
+    /// Whether an object has a member.
+    pub(crate) fn has(&self, object: Id, name: &str) -> bool {
+        self.get(object, name) != NOTHING
     }
 
     /// The value of a member that must be there.
-    pub(crate) fn need(&self, object: Id, name: &str) -> Result<Id> {
-        match self.get(object, name)? {
-            Some(value) => Ok(value),
-            None => self.error(object, &["`", name, "` is missing"]),
+    pub(crate) fn need(&self, object: Id, name: &str) -> Id {
+        let value = self.get(object, name);
+        if value == NOTHING {
+            self.refuse(object, &["`", name, "` is missing"]);
         }
+        value
     }
 
-    pub(crate) fn string(&self, id: Id) -> Result<&str> {
-        Ok(self.text(self.span(id)?))
+    pub(crate) fn string(&self, id: Id) -> &str {
+        self.text(self.span(id))
     }
 
     /// A string's text.
-    pub(crate) fn span(&self, id: Id) -> Result<Span> {
-        let node = self.node(id);
-        if node.kind == Kind::String { Ok(node.text) } else { self.error(id, &["expected a string"]) }
+    pub(crate) fn span(&self, id: Id) -> Span {
+        self.node(self.expect(id, Kind::String, "a string")).text
     }
 
-    pub(crate) fn boolean(&self, id: Id) -> Result<bool> {
-        match self.kind(id) {
-            Kind::Boolean => Ok(self.text(self.source(id)) == "true"),
-            _ => self.error(id, &["expected `true` or `false`"]),
-        }
+    pub(crate) fn boolean(&self, id: Id) -> bool {
+        self.text(self.source(self.expect(id, Kind::Boolean, "`true` or `false`"))) == "true"
     }
 
     /// A whole number from `min` to `max`, written without fraction and exponent.
-    pub(crate) fn whole(&self, id: Id, min: i64, max: i64) -> Result<i64> {
+    pub(crate) fn whole(&self, id: Id, min: i64, max: i64) -> i64 {
         let text = self.text(self.source(id));
         match text.parse() {
-            Ok(number) if (min..=max).contains(&number) && self.kind(id) == Kind::Number => Ok(number),
-            _ => self.error(id, &["expected a whole number from ", &min.to_string(), " to ", &max.to_string()]),
+            Ok(number) if (min..=max).contains(&number) && self.kind(id) == Kind::Number => number,
+            _ => {
+                self.refuse(id, &["expected a whole number from ", &min.to_string(), " to ", &max.to_string()]);
+                min
+            }
         }
     }
 
-    pub(crate) fn number(&self, id: Id) -> Result<f64> {
-        match self.kind(id) {
-            Kind::Number => match crate::number::parse(self.text(self.source(id))) {
-                number if number.is_finite() => Ok(number),
-                _ => self.error(id, &["the number is too large"]),
-            },
-            _ => self.error(id, &["expected a number"]),
+    pub(crate) fn number(&self, id: Id) -> f64 {
+        let id = self.expect(id, Kind::Number, "a number");
+        if id == NOTHING {
+            return 0.0;
         }
+        let number = crate::number::parse(self.text(self.source(id)));
+        if !number.is_finite() {
+            self.refuse(id, &["the number is too large"]);
+        }
+        number
     }
 }
 
 fn fault(offset: usize, message: String) -> Box<Fault> {
     Box::new(Fault { path: String::new(), offset, message, unsupported: None })
+}
+
+/// A text as JSON writes it.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut json = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => json.extend(['\\', character]),
+            '\0'..='\u{1f}' => {
+                json.push_str("\\u00");
+                json.extend(
+                    [character as u32 >> 4, character as u32 & 15]
+                        .map(|digit| char::from_digit(digit, 16).unwrap_or_default()),
+                );
+            }
+            _ => json.push(character),
+        }
+    }
+    json.push('"');
+    json
 }
 
 /// Values one after another.
@@ -274,6 +353,7 @@ impl Iterator for Members<'_, '_> {
     }
 }
 
+/// Where something is at fault, it goes to the end of the document, where nothing more can be read.
 struct Parser<'a> {
     document: Document<'a>,
     offset: usize,
@@ -285,110 +365,122 @@ impl Parser<'_> {
         self.document.text.get(self.offset..).unwrap_or_default()
     }
 
-    fn byte(&self) -> Option<u8> {
-        self.document.text.as_bytes().get(self.offset).copied()
+    /// The byte at hand; 0, which stands nowhere in JSON, at the end.
+    fn byte(&self) -> u8 {
+        self.document.text.as_bytes().get(self.offset).copied().unwrap_or_default()
     }
 
-    fn error<T>(&self, message: &str) -> Result<T> {
-        Err(fault(self.offset, message.to_owned()))
+    fn refuse(&mut self, message: &[&str]) {
+        if !self.document.is_at_fault() {
+            self.document.set_fault(fault(self.offset, message.concat()));
+        }
+        self.offset = self.document.text.len();
     }
 
-    fn unexpected<T>(&self, wanted: &str) -> Result<T> {
+    fn unexpected(&mut self, wanted: &str) {
         match self.rest().chars().next() {
-            None => self.error(&["expected ", wanted, ", but the document ends here"].concat()),
-            Some(found) => {
-                self.error(&["expected ", wanted, ", found `", found.encode_utf8(&mut [0; 4]), "`"].concat())
-            }
+            None => self.refuse(&["expected ", wanted, ", but the document ends here"]),
+            Some(found) => self.refuse(&["expected ", wanted, ", found `", found.encode_utf8(&mut [0; 4]), "`"]),
         }
     }
 
     fn white_space(&mut self) {
-        while matches!(self.byte(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+        while matches!(self.byte(), b' ' | b'\t' | b'\n' | b'\r') {
             self.offset += 1;
         }
     }
 
     /// Consumes `byte` if it comes next.
     fn eat(&mut self, byte: u8) -> bool {
-        self.white_space();
-        let found = self.byte() == Some(byte);
+        let found = self.byte() == byte;
         self.offset += usize::from(found);
         found
     }
 
-    fn value(&mut self) -> Result<()> {
+    /// Consumes `byte` if it comes next, white space aside.
+    fn next_is(&mut self, byte: u8) -> bool {
         self.white_space();
-        let (start, id) = (self.offset, self.document.nodes.len());
-        self.document.nodes.push(Node {
-            kind: Kind::Null,
-            start: start as u32,
-            end: 0,
-            text: Span::default(),
-            next: 0,
-        });
-        let kind = match self.byte() {
-            Some(b'{') => self.container(b'}', Kind::Object)?,
-            Some(b'[') => self.container(b']', Kind::Array)?,
-            Some(b'"') => {
-                let (text, kind) = self.string()?;
-                self.document.nodes[id].text = text;
-                kind
-            }
-            Some(b'-' | b'0'..=b'9') => self.number()?,
-            Some(b't') => self.word("true", Kind::Boolean)?,
-            Some(b'f') => self.word("false", Kind::Boolean)?,
-            Some(b'n') => self.word("null", Kind::Null)?,
-            _ => return self.unexpected("a value"),
+        self.eat(byte)
+    }
+
+    fn node(&mut self, kind: Kind) {
+        let start = self.offset as u32;
+        self.document.nodes.push(Node { kind, start, end: start, text: Span::default(), next: 0 });
+    }
+
+    fn value(&mut self) {
+        self.white_space();
+        let id = self.document.nodes.len();
+        let byte = self.byte();
+        let kind = match byte {
+            b'{' => Kind::Object,
+            b'[' => Kind::Array,
+            b'"' => Kind::String,
+            b'-' | b'0'..=b'9' => Kind::Number,
+            b't' | b'f' => Kind::Boolean,
+            _ => Kind::Null,
         };
+        self.node(kind);
+        match byte {
+            b'{' => self.container(b'}', true),
+            b'[' => self.container(b']', false),
+            b'"' => self.string(id),
+            b'-' | b'0'..=b'9' => self.number(),
+            b't' => self.word("true"),
+            b'f' => self.word("false"),
+            _ => self.word("null"),
+        }
         let next = self.document.nodes.len() as u32;
         let node = &mut self.document.nodes[id];
-        (node.kind, node.end, node.next) = (kind, self.offset as u32, next);
-        if kind == Kind::Object { self.each_once(id) } else { Ok(()) }
-    }
-
-    fn word(&mut self, word: &str, kind: Kind) -> Result<Kind> {
-        if !self.rest().starts_with(word) {
-            return self.unexpected("a value");
+        (node.end, node.next) = (self.offset as u32, next);
+        if kind == Kind::Object {
+            self.each_once(id);
         }
-        self.offset += word.len();
-        Ok(kind)
     }
 
-    fn container(&mut self, close: u8, kind: Kind) -> Result<Kind> {
+    fn word(&mut self, word: &str) {
+        if self.rest().starts_with(word) {
+            self.offset += word.len();
+        } else {
+            self.unexpected("a value");
+        }
+    }
+
+    fn container(&mut self, close: u8, object: bool) {
         self.offset += 1;
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return self.error("nested deeper than 128");
+            return self.refuse(&["nested deeper than 128"]);
         }
         let mut first = true;
-        while !self.eat(close) {
+        while !self.next_is(close) {
             if !first && !self.eat(b',') {
-                return self.unexpected(if kind == Kind::Object { "`,` or `}`" } else { "`,` or `]`" });
+                return self.unexpected(if object { "`,` or `}`" } else { "`,` or `]`" });
             }
             first = false;
-            if kind == Kind::Object {
+            if object {
                 self.white_space();
-                if self.byte() != Some(b'"') {
+                if self.byte() != b'"' {
                     return self.unexpected("a member's name");
                 }
-                self.value()?;
-                if !self.eat(b':') {
+                self.value();
+                if !self.next_is(b':') {
                     return self.unexpected("`:`");
                 }
             }
-            self.value()?;
+            self.value();
         }
         self.depth -= 1;
-        Ok(kind)
     }
 
     /// Makes sure that the object that was just read has no two members of one name.
-    fn each_once(&self, object: usize) -> Result<()> {
+    fn each_once(&mut self, object: usize) {
+        if self.document.is_at_fault() {
+            return;
+        }
         let document = &self.document;
-        let (at, end) = (object as u32 + 1, document.nodes.len() as u32);
-        let members = Children { document, at, end };
-        let names = members.step_by(2).filter(|&name| document.kind(name) == Kind::String);
-        let names = names.map(|name| document.node(name).text);
+        let names = document.children(Id(object as u32)).step_by(2);
+        let names = names.filter(|&name| document.kind(name) == Kind::String).map(|name| document.node(name).text);
         let mut table = Names::default();
         for (index, name) in names.clone().enumerate() {
             let text = document.text(name);
@@ -406,115 +498,117 @@ impl Parser<'_> {
                 twice
             };
             if twice {
-                return Err(fault(
-                    document.node(Id(object as u32)).start as usize,
-                    ["`", text, "` stands twice in one object"].concat(),
-                ));
+                let start = document.nodes[object].start as usize;
+                document.set_fault(fault(start, ["`", text, "` stands twice in one object"].concat()));
+                self.offset = document.text.len();
+                return;
             }
         }
-        Ok(())
     }
 
-    fn number(&mut self) -> Result<Kind> {
-        self.offset += usize::from(self.byte() == Some(b'-'));
-        if self.byte() == Some(b'0') {
-            self.offset += 1;
-        } else {
-            self.digits()?;
+    fn number(&mut self) {
+        self.eat(b'-');
+        if !self.eat(b'0') {
+            self.digits();
         }
-        if self.byte() == Some(b'.') {
-            self.offset += 1;
-            self.digits()?;
+        if self.eat(b'.') {
+            self.digits();
         }
-        if matches!(self.byte(), Some(b'e' | b'E')) {
-            self.offset += 1;
-            self.offset += usize::from(matches!(self.byte(), Some(b'+' | b'-')));
-            self.digits()?;
+        if self.eat(b'e') || self.eat(b'E') {
+            let _ = self.eat(b'+') || self.eat(b'-');
+            self.digits();
         }
-        Ok(Kind::Number)
     }
 
-    fn digits(&mut self) -> Result<()> {
+    fn digits(&mut self) {
         let start = self.offset;
-        while matches!(self.byte(), Some(b'0'..=b'9')) {
+        while self.byte().is_ascii_digit() {
             self.offset += 1;
         }
-        if start == self.offset { self.unexpected("a digit") } else { Ok(()) }
+        if start == self.offset {
+            self.unexpected("a digit");
+        }
     }
 
-    fn string(&mut self) -> Result<(Span, Kind)> {
+    fn string(&mut self, id: usize) {
         self.offset += 1;
         let start = self.offset;
+        let text = self.document.text;
         let unescaped = self.document.unescaped.len();
-        let (mut plain, mut kind) = (start, Kind::String);
+        let mut plain = start;
         loop {
             match self.byte() {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    let text = self.document.text;
+                b'"' => break,
+                b'\\' => {
                     self.document.unescaped.push_str(&text[plain..self.offset]);
-                    match self.escape()? {
+                    match self.escape() {
                         Some(character) => self.document.unescaped.push(character),
-                        None => kind = Kind::IllFormed,
+                        None => self.document.nodes[id].kind = Kind::IllFormed,
                     }
                     plain = self.offset;
                 }
-                Some(0..=0x1f) => return self.error("a control character in a string; write it as an escape"),
-                Some(_) => self.offset += 1,
-                None => return self.unexpected("the end of the string"),
+                0..=0x1f if self.offset < text.len() => {
+                    return self.refuse(&["a control character in a string; write it as an escape"]);
+                }
+                0 => return self.unexpected("the end of the string"),
+                _ => self.offset += 1,
             }
         }
-        let span = if plain == start {
-            Span { start: start as u32, length: (self.offset - start) as u32 }
+        let (start, length) = if plain == start {
+            (start, self.offset - start)
         } else {
-            let text = self.document.text;
             self.document.unescaped.push_str(&text[plain..self.offset]);
-            let length = self.document.unescaped.len() - unescaped;
-            Span { start: (text.len() + unescaped) as u32, length: length as u32 }
+            (text.len() + unescaped, self.document.unescaped.len() - unescaped)
         };
+        self.document.nodes[id].text = Span { start: start as u32, length: length as u32 };
         self.offset += 1;
-        Ok((span, kind))
     }
 
     /// Undoes the escape at hand; `None` for half of a surrogate pair.
-    fn escape(&mut self) -> Result<Option<char>> {
+    fn escape(&mut self) -> Option<char> {
         self.offset += 1;
         let character = match self.byte() {
-            Some(c @ (b'"' | b'\\' | b'/')) => c as char,
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => {
+            c @ (b'"' | b'\\' | b'/') => c as char,
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
                 self.offset += 1;
-                let unit = self.hex()?;
+                let unit = self.hex();
                 if (0xd800..0xdc00).contains(&unit) && self.rest().starts_with("\\u") {
                     let after = self.offset;
                     self.offset += 2;
-                    let low = self.hex()?;
+                    let low = self.hex();
                     if (0xdc00..0xe000).contains(&low) {
-                        return Ok(char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00)));
+                        return char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
                     }
-                    self.offset = after;
+                    if !self.document.is_at_fault() {
+                        self.offset = after;
+                    }
                 }
-                return Ok(char::from_u32(unit));
+                return char::from_u32(unit);
             }
-            _ => return self.unexpected("an escape"),
+            _ => {
+                self.unexpected("an escape");
+                return None;
+            }
         };
         self.offset += 1;
-        Ok(Some(character))
+        Some(character)
     }
 
-    fn hex(&mut self) -> Result<u32> {
+    fn hex(&mut self) -> u32 {
         let mut unit = 0;
         for _ in 0..4 {
-            let Some(digit) = self.byte().and_then(|byte| (byte as char).to_digit(16)) else {
-                return self.unexpected("four hexadecimal digits");
+            let Some(digit) = (self.byte() as char).to_digit(16) else {
+                self.unexpected("four hexadecimal digits");
+                return 0;
             };
             unit = unit * 16 + digit;
             self.offset += 1;
         }
-        Ok(unit)
+        unit
     }
 }

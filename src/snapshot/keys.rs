@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::EnvelopeError;
 use super::envelope::{base64url, strings, text};
-use super::json::{Document, Fault, Id, Result as JsonResult};
+use super::json::{Document, Fault, Id, NOTHING, quoted};
 
 /// The most keys a set may hold.
 const MAX_KEYS: usize = 1024;
@@ -44,23 +44,24 @@ impl PublicKey {
         let Some(kid) = jwk.kid.filter(|kid| !kid.is_empty()) else {
             return Err("has no `kid`, by which envelopes name it".to_owned());
         };
+        let named = |problem: &str| ["(", &quoted(&kid), ") ", problem].concat();
         if jwk.alg.as_deref() != Some("Ed25519") {
-            return Err(format!("({kid:?}) needs `alg` \"Ed25519\" (RFC 9864)"));
+            return Err(named("needs `alg` \"Ed25519\" (RFC 9864)"));
         }
         if jwk.usage.is_some_and(|usage| usage != "sig") {
-            return Err(format!("({kid:?}) is not for signing: `use` is not \"sig\""));
+            return Err(named("is not for signing: `use` is not \"sig\""));
         }
         let Some(environments) = jwk.environments.filter(|names| !names.is_empty()) else {
-            return Err(format!(
-                "({kid:?}) is bound to no environment; name those it may sign for, as in \"environments\": [\"production\"]"
+            return Err(named(
+                "is bound to no environment; name those it may sign for, as in \"environments\": [\"production\"]",
             ));
         };
         let Some(bytes) = jwk.x.and_then(|x| x.try_into().ok()) else {
-            return Err(format!("({kid:?}) needs `x`, 32 bytes in base64url"));
+            return Err(named("needs `x`, 32 bytes in base64url"));
         };
         #[cfg(feature = "ed25519")]
         if !ed25519_dalek::VerifyingKey::from_bytes(&bytes).is_ok_and(|key| !key.is_weak()) {
-            return Err(format!("({kid:?}) has an `x` that is no Ed25519 key"));
+            return Err(named("has an `x` that is no Ed25519 key"));
         }
         Ok(PublicKey { kid, bytes, environments })
     }
@@ -123,44 +124,45 @@ impl TrustedKeys {
     /// `alg: "Ed25519"` or `environments`, for a kid or member that occurs twice, and for a private or symmetric key, which
     /// has no place here and is not shown.
     pub fn from_jwks(bytes: &[u8]) -> Result<TrustedKeys, EnvelopeError> {
-        let refuse =
-            |fault: Box<Fault>| EnvelopeError::Key(["not a set of trusted keys: ", &fault.to_string()].concat());
+        let refuse = |fault: Box<Fault>| EnvelopeError::Key(["not a set of trusted keys: ", &fault.text()].concat());
         let document = Document::parse_bytes(bytes).map_err(refuse)?;
-        let keys = TrustedKeys::read(&document).map_err(refuse)?;
+        let keys = TrustedKeys::read(&document);
+        document.check().map_err(refuse)?;
         if keys.keys.is_empty() {
             return Err(EnvelopeError::Key("the set of trusted keys holds no Ed25519 key".to_owned()));
         }
         Ok(keys)
     }
 
-    fn read(document: &Document<'_>) -> JsonResult<TrustedKeys> {
+    fn read(document: &Document<'_>) -> TrustedKeys {
         let mut keys = TrustedKeys::default();
-        let Some(list) = document.get(document.root(), "keys")? else {
-            let message = "`keys` is missing; a single key goes in as {\"keys\": [KEY]}";
-            return document.error(document.root(), &[message]);
-        };
-        for id in document.elements(list)? {
+        let list = document.get(document.root(), "keys");
+        if list == NOTHING {
+            document.refuse(document.root(), &["`keys` is missing; a single key goes in as {\"keys\": [KEY]}"]);
+        }
+        for id in document.elements(list) {
             if keys.keys.len() == MAX_KEYS {
-                return document.error(list, &["more than 1024 keys"]);
+                document.refuse(list, &["more than 1024 keys"]);
+                break;
             }
-            if document.get(id, "d")?.is_some() || document.get(id, "k")?.is_some() {
+            if document.has(id, "d") || document.has(id, "k") {
                 let message = "this key is secret, and trusted keys are handed to everyone; take it out, and replace it \
                                if anyone has seen it";
-                return document.error(id, &[message]);
+                document.refuse(id, &[message]);
             }
-            let jwk = Jwk::read(document, id)?;
+            let jwk = Jwk::read(document, id);
             if jwk.is_foreign() {
                 continue;
             }
             match PublicKey::from_jwk(jwk) {
-                Err(problem) => return document.error(id, &["this key ", &problem]),
+                Err(problem) => document.refuse(id, &["this key ", &problem]),
                 Ok(key) if keys.get(key.kid()).is_some() => {
-                    return document.error(id, &["two keys have the kid `", key.kid(), "`; give one of them another"]);
+                    document.refuse(id, &["two keys have the kid `", key.kid(), "`; give one of them another"]);
                 }
                 Ok(key) => keys.keys.push(key),
             }
         }
-        Ok(keys)
+        keys
     }
 
     /// Adds a key, in place of the one with the same kid if there is one.
@@ -215,18 +217,18 @@ struct Jwk {
 }
 
 impl Jwk {
-    fn read(document: &Document<'_>, id: Id) -> JsonResult<Jwk> {
-        let environments = document.get(id, "environments")?;
-        let x = document.get(id, "x")?;
-        Ok(Jwk {
-            kty: text(document, id, "kty")?,
-            crv: text(document, id, "crv")?,
-            alg: text(document, id, "alg")?,
-            usage: text(document, id, "use")?,
-            kid: text(document, id, "kid")?,
-            environments: environments.map(|list| strings(document, list)).transpose()?,
-            x: x.map(|x| base64url(document, x)).transpose()?,
-        })
+    fn read(document: &Document<'_>, id: Id) -> Jwk {
+        let environments = document.get(id, "environments");
+        let x = document.get(id, "x");
+        Jwk {
+            environments: (environments != NOTHING).then(|| strings(document, environments)),
+            x: (x != NOTHING).then(|| base64url(document, x)),
+            kty: text(document, id, "kty"),
+            crv: text(document, id, "crv"),
+            alg: text(document, id, "alg"),
+            usage: text(document, id, "use"),
+            kid: text(document, id, "kid"),
+        }
     }
 
     fn is_foreign(&self) -> bool {
@@ -291,14 +293,17 @@ impl SigningKey {
     /// `environments`, and where `x` does not belong to `d`. No error shows the secret.
     pub fn from_jwk(bytes: &[u8]) -> Result<SigningKey, EnvelopeError> {
         let refuse = |message: String| EnvelopeError::Key(format!("not a signing key: {message}"));
-        let fault = |fault: Box<Fault>| refuse(fault.to_string());
+        let fault = |fault: Box<Fault>| refuse(fault.text());
         let document = Document::parse_bytes(bytes).map_err(fault)?;
-        let jwk = Jwk::read(&document, document.root()).map_err(fault)?;
+        let jwk = Jwk::read(&document, document.root());
+        document.check().map_err(fault)?;
         let public = PublicKey::from_jwk(jwk).map_err(|problem| refuse(format!("this key {problem}")))?;
-        let Some(secret) = document.get(document.root(), "d").map_err(fault)? else {
+        let secret = document.get(document.root(), "d");
+        if secret == NOTHING {
             return Err(refuse("this is a public key; the private one has a `d`".to_owned()));
-        };
-        let secret = zeroize::Zeroizing::new(base64url(&document, secret).map_err(fault)?);
+        }
+        let secret = zeroize::Zeroizing::new(base64url(&document, secret));
+        document.check().map_err(fault)?;
         let Ok(seed) = <&[u8; 32]>::try_from(secret.as_slice()) else {
             return Err(refuse("`d` is not 32 bytes long".to_owned()));
         };

@@ -1,6 +1,6 @@
 //! Makes sure that no evaluation can go in a circle, too deep, or on for too long.
 
-use super::json::{Id, Result};
+use super::json::Id;
 use super::model::*;
 use super::read::Loader;
 use super::read_condition::MAX_CONDITION_DEPTH;
@@ -10,7 +10,7 @@ pub(super) const MAX_PREREQUISITE_DEPTH: u32 = 32;
 pub(super) const MAX_VISITS: u32 = 65_536;
 
 /// How far an evaluation can go from a place.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Reach {
     depth: u32,
     visits: u32,
@@ -28,53 +28,58 @@ enum Bounds {
 
 impl Loader<'_> {
     /// Checks every segment and flag, and makes flags errors whose segments need what this engine lacks.
-    pub(super) fn bound(&mut self, segments: Option<Id>, flags: Id) -> Result<()> {
-        let places =
-            |section| self.document.members(section).map(|members| members.map(|(_, id)| id).collect::<Vec<Id>>());
-        let segment_places = segments.map_or(Ok(Vec::new()), places)?;
-        let flag_places = places(flags)?;
+    pub(super) fn bound(&mut self, segments_at: Id, flags_at: Id) {
         let mut segments = vec![Bounds::Unknown; self.tables.segments.len()];
         for id in 0..segments.len() {
-            self.bound_segment(&segment_places, id, 0, &mut segments)?;
+            self.bound_segment(segments_at, id, 0, &mut segments);
         }
         let mut flags = vec![Bounds::Unknown; self.tables.flags.len()];
         for id in 0..flags.len() {
-            let reach = self.bound_flag(&flag_places, id, 0, &segments, &mut flags)?;
+            let reach = self.bound_flag(flags_at, id, 0, &segments, &mut flags);
             let flag = &mut self.tables.flags[id];
             flag.unsupported = flag.unsupported.or(reach.lacking);
         }
-        Ok(())
     }
 
-    fn bound_segment(&self, places: &[Id], id: usize, above: u32, known: &mut [Bounds]) -> Result<Reach> {
+    /// Refuses one of a section's members.
+    fn refuse_member(&self, section: Id, index: usize, message: &[&str]) -> Reach {
+        if !self.document.is_at_fault() {
+            let place = self.document.members(section).nth(index);
+            self.document.refuse(place.map_or(section, |(_, place)| place), message);
+        }
+        Reach::default()
+    }
+
+    fn bound_segment(&self, section: Id, id: usize, above: u32, known: &mut [Bounds]) -> Reach {
         let segment = &self.tables.segments[id];
-        let name = || self.document.text(segment.name);
+        let name = self.document.text(segment.name);
         match known[id] {
-            Bounds::Known(reach) => return Ok(reach),
-            Bounds::Open => return self.document.error(places[id], &["the segment `", name(), "` contains itself"]),
+            Bounds::Known(reach) => return reach,
+            Bounds::Open => return self.refuse_member(section, id, &["the segment `", name, "` contains itself"]),
             Bounds::Unknown if above > MAX_CONDITION_DEPTH => {
-                return self.document.error(places[id], &["segments are nested deeper than 64"]);
+                return self.refuse_member(section, id, &["segments are nested deeper than 64"]);
             }
             Bounds::Unknown => known[id] = Bounds::Open,
         }
         let mut reach = Reach { depth: 1, visits: 1, lacking: segment.unsupported };
         if let Some(when) = segment.when {
             let inner =
-                self.bound_condition(when, &mut |segment| self.bound_segment(places, segment, above + 1, known))?;
+                self.bound_condition(when, &mut |segment| self.bound_segment(section, segment, above + 1, known));
             reach = Reach { depth: 1 + inner.depth, visits: inner.visits.saturating_add(1), lacking: inner.lacking };
         }
         if reach.depth > MAX_CONDITION_DEPTH || reach.visits > MAX_VISITS {
-            return self.document.error(
-                places[id],
-                &["evaluating the segment `", name(), "` would take more than 65,536 conditions, or go deeper than 64"],
+            self.refuse_member(
+                section,
+                id,
+                &["evaluating the segment `", name, "` would take more than 65,536 conditions, or go deeper than 64"],
             );
         }
         known[id] = Bounds::Known(reach);
-        Ok(reach)
+        reach
     }
 
-    fn bound_condition(&self, at: u32, segment: &mut dyn FnMut(usize) -> Result<Reach>) -> Result<Reach> {
-        let mut reach = Reach { depth: 0, visits: 0, lacking: None };
+    fn bound_condition(&self, at: u32, segment: &mut dyn FnMut(usize) -> Reach) -> Reach {
+        let mut reach = Reach::default();
         let conditions = &self.tables.conditions;
         // The open nodes around the one at hand: where each ends.
         let mut around: Vec<u32> = Vec::new();
@@ -86,7 +91,7 @@ impl Loader<'_> {
             match conditions[at as usize] {
                 Condition::All { end } | Condition::Any { end } | Condition::Not { end } => around.push(end),
                 Condition::Segment(id) => {
-                    let inner = segment(usize::from(id))?;
+                    let inner = segment(usize::from(id));
                     let visits = inner.visits.saturating_add(1);
                     here = Reach { depth: depth + inner.depth, visits, lacking: inner.lacking };
                 }
@@ -99,34 +104,27 @@ impl Loader<'_> {
             };
             at += 1;
             if around.iter().all(|&end| end <= at) {
-                return Ok(reach);
+                return reach;
             }
         }
     }
 
-    fn bound_flag(
-        &self,
-        places: &[Id],
-        id: usize,
-        above: u32,
-        segments: &[Bounds],
-        known: &mut [Bounds],
-    ) -> Result<Reach> {
+    fn bound_flag(&self, section: Id, id: usize, above: u32, segments: &[Bounds], known: &mut [Bounds]) -> Reach {
         let flag = &self.tables.flags[id];
-        let key = || self.document.text(flag.key);
+        let key = self.document.text(flag.key);
         match known[id] {
-            Bounds::Known(reach) => return Ok(reach),
+            Bounds::Known(reach) => return reach,
             Bounds::Open => {
-                return self.document.error(places[id], &["the flag `", key(), "` is its own prerequisite"]);
+                return self.refuse_member(section, id, &["the flag `", key, "` is its own prerequisite"]);
             }
             Bounds::Unknown if above > MAX_PREREQUISITE_DEPTH => {
-                return self.document.error(places[id], &["a chain of prerequisites is longer than 32"]);
+                return self.refuse_member(section, id, &["a chain of prerequisites is longer than 32"]);
             }
             Bounds::Unknown => known[id] = Bounds::Open,
         }
         let of_segment = |id: usize| match segments[id] {
             Bounds::Known(reach) => reach,
-            _ => Reach { depth: 0, visits: 0, lacking: None },
+            _ => Reach::default(),
         };
         let mut visits = 1u32;
         let mut lacking = None;
@@ -142,11 +140,12 @@ impl Loader<'_> {
         for rule in flag.rules.of(&self.tables.rules) {
             visits = visits.saturating_add(1);
             if let Some(when) = rule.when {
-                let reach = self.bound_condition(when, &mut |id| Ok(of_segment(id)))?;
+                let reach = self.bound_condition(when, &mut |id| of_segment(id));
                 if reach.depth > MAX_CONDITION_DEPTH {
-                    return self.document.error(
-                        places[id],
-                        &["the conditions of the flag `", key(), "` go deeper than 64, segments unrolled"],
+                    self.refuse_member(
+                        section,
+                        id,
+                        &["the conditions of the flag `", key, "` go deeper than 64, segments unrolled"],
                     );
                 }
                 visits = visits.saturating_add(reach.visits);
@@ -155,22 +154,23 @@ impl Loader<'_> {
         }
         let mut depth = 1;
         for prerequisite in flag.prerequisites.of(&self.tables.prerequisites) {
-            let reach = self.bound_flag(places, prerequisite.flag as usize, above + 1, segments, known)?;
+            let reach = self.bound_flag(section, prerequisite.flag as usize, above + 1, segments, known);
             visits = visits.saturating_add(reach.visits);
             depth = depth.max(reach.depth + 1);
         }
         if depth > MAX_PREREQUISITE_DEPTH || visits > MAX_VISITS {
-            return self.document.error(
-                places[id],
+            self.refuse_member(
+                section,
+                id,
                 &[
                     "evaluating the flag `",
-                    key(),
+                    key,
                     "` would take more than 65,536 conditions, or a chain of more than 32 flags",
                 ],
             );
         }
         let reach = Reach { depth, visits, lacking };
         known[id] = Bounds::Known(reach);
-        Ok(reach)
+        reach
     }
 }

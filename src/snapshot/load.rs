@@ -27,7 +27,13 @@ pub struct SnapshotError(Box<Fault>);
 
 impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(&self.text())
+    }
+}
+
+impl SnapshotError {
+    pub(crate) fn text(&self) -> String {
+        self.0.text()
     }
 }
 
@@ -65,7 +71,7 @@ impl std::str::FromStr for Audience {
         match name {
             "server" => Ok(Audience::Server),
             "client" => Ok(Audience::Client),
-            other => Err(format!("expected `server` or `client`, found `{other}`")),
+            other => Err(["expected `server` or `client`, found `", other, "`"].concat()),
         }
     }
 }

@@ -11,7 +11,7 @@ mod tests;
 use crate::engine::Gatekeeper;
 use crate::evaluate::{Outcome, Reason};
 use crate::snapshot::{Audience, Envelope, TrustedKeys, Typ};
-use crate::{ErrorCode, ExplainedStep, LoadError, Pin, Pins, Snapshot, Step, Timestamp};
+use crate::{ErrorCode, LoadError, Pin, Pins, Snapshot, Step, Timestamp};
 use serde::Serialize;
 use subject::Subject;
 use wasm_bindgen::prelude::*;
@@ -24,8 +24,8 @@ extern "C" {
 }
 
 /// An error as JavaScript throws it.
-fn thrown(message: impl std::fmt::Display) -> JsError {
-    JsError::new(&message.to_string())
+fn thrown(message: &str) -> JsError {
+    JsError::new(message)
 }
 
 /// The clock: what the caller says, or where that is NaN, the system's.
@@ -41,7 +41,7 @@ fn clock(now: f64) -> Timestamp {
 #[wasm_bindgen(js_name = anonymousId)]
 pub fn anonymous_id() -> Result<String, JsError> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(thrown)?;
+    getrandom::fill(&mut bytes).map_err(|_| thrown("this host has no source of randomness"))?;
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     Ok(digits.map(|digit| DIGITS[usize::from(digit)] as char).collect())
@@ -64,18 +64,15 @@ pub struct Engine {
     last: Option<Outcome>,
 }
 
-/// A signature to check: any one that verifies makes the envelope good.
+/// A signature to check: any one that verifies makes the envelope good. Its kid, public key, signing input and signature,
+/// without their names, for which serde-wasm-bindgen would keep a table.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Candidate<'a> {
-    kid: &'a str,
-    #[serde(with = "bytes")]
-    public_key: &'a [u8],
-    #[serde(with = "bytes")]
-    signing_input: &'a [u8],
-    #[serde(with = "bytes")]
-    signature: &'a [u8],
-}
+struct Candidate<'a>(
+    &'a str,
+    #[serde(with = "bytes")] &'a [u8],
+    #[serde(with = "bytes")] &'a [u8],
+    #[serde(with = "bytes")] &'a [u8],
+);
 
 /// Bytes as a `Uint8Array`.
 mod bytes {
@@ -92,7 +89,7 @@ impl Engine {
     /// Where `audience` is neither `client` nor `server`.
     #[wasm_bindgen(constructor)]
     pub fn new(environment: String, audience: &str) -> Result<Engine, JsError> {
-        let audience: Audience = audience.parse().map_err(thrown)?;
+        let audience: Audience = audience.parse().map_err(|message: String| thrown(&message))?;
         Ok(Engine {
             gatekeeper: Gatekeeper::new(environment, audience),
             keys: TrustedKeys::default(),
@@ -111,29 +108,24 @@ impl Engine {
     /// Where the text is no set of Ed25519 keys.
     #[wasm_bindgen(js_name = setKeys)]
     pub fn set_keys(&mut self, jwks: &str) -> Result<(), JsError> {
-        self.keys = TrustedKeys::from_jwks(jwks.as_bytes()).map_err(thrown)?;
+        self.keys = TrustedKeys::from_jwks(jwks.as_bytes()).map_err(|error| thrown(&error.text()))?;
         Ok(())
     }
 
-    /// Reads an envelope and returns the signatures of which one must verify, as `{kid, publicKey, signingInput,
-    /// signature}`.
+    /// Reads an envelope and returns the signatures of which one must verify, as `[kid, publicKey, signingInput,
+    /// signature]`.
     ///
     /// # Errors
     /// Where no trusted key signed it as it should be signed.
     pub fn open(&mut self, envelope: &[u8]) -> Result<JsValue, JsError> {
-        let envelope = Envelope::parse(envelope).map_err(thrown)?;
+        let envelope = Envelope::parse(envelope).map_err(|error| thrown(&error.text()))?;
+        let candidates = envelope
+            .candidates(&self.keys, self.gatekeeper.environment(), Typ::Snapshot)
+            .map_err(|error| thrown(&error.text()))?;
+        let candidates: Vec<Candidate<'_>> =
+            candidates.iter().map(|of| Candidate(of.kid, of.public_key, &of.signing_input, of.signature)).collect();
         let candidates =
-            envelope.candidates(&self.keys, self.gatekeeper.environment(), Typ::Snapshot).map_err(thrown)?;
-        let candidates: Vec<Candidate<'_>> = candidates
-            .iter()
-            .map(|candidate| Candidate {
-                kid: candidate.kid,
-                public_key: candidate.public_key,
-                signing_input: &candidate.signing_input,
-                signature: candidate.signature,
-            })
-            .collect();
-        let candidates = serde_wasm_bindgen::to_value(&candidates).map_err(thrown)?;
+            serde_wasm_bindgen::to_value(&candidates).map_err(|_| thrown("the engine cannot hand this over"))?;
         self.opened = Some(envelope);
         Ok(candidates)
     }
@@ -149,7 +141,7 @@ impl Engine {
             Ok(Some(snapshot)) => snapshot,
             Ok(None) => return Ok(None),
             Err(error) => {
-                let thrown = js_sys::Error::new(&error.to_string());
+                let thrown = js_sys::Error::new(&error.text());
                 thrown.set_name(match error {
                     LoadError::Older { .. } | LoadError::Fork { .. } => "ReplayError",
                     LoadError::Expired { .. } => "ExpiredError",
@@ -215,14 +207,14 @@ impl Engine {
         self.all.as_ptr()
     }
 
-    /// How a flag is decided for the context decoded last, step by step.
+    /// How a flag is decided for the context decoded last, step by step, as JSON.
     ///
     /// # Errors
     /// Where there is nothing to explain.
-    pub fn explain(&self, flag: u32, now: f64) -> Result<JsValue, JsError> {
+    pub fn explain(&self, flag: u32, now: f64) -> Result<String, JsError> {
         let snapshot = self.snapshot.as_ref().ok_or_else(|| thrown("no snapshot is loaded"))?;
-        let (_, steps): (_, Vec<ExplainedStep>) = snapshot.decide_watched(flag, &self.subject, clock(now), &self.pins);
-        serde_wasm_bindgen::to_value(&steps).map_err(thrown)
+        let (_, steps) = snapshot.decide_watched(flag, &self.subject, clock(now), &self.pins);
+        Ok(describe::explain(&steps))
     }
 }
 
