@@ -638,3 +638,14 @@ fn attributes_of_any_type_have_a_documented_result() {
     let error = Context::from_json(r#"{"a":{"b":[0,{"c":tru}]}}"#).unwrap_err().to_string();
     assert!(error.ends_with(": expected a value, found `t` (at byte 18)"), "{error}");
 }
+
+/// Names that a hash table would put into one place must not make reading slow: there is no such table.
+#[test]
+fn many_names_are_read_whoever_chose_them() {
+    let members: Vec<String> = (0..200_000).map(|index| format!(r#""{index:x}":0"#)).collect();
+    let json = format!(r#"{{"targetingKey":"user-1",{}}}"#, members.join(","));
+    assert!(Context::from_json(&json).is_ok());
+    let twice = format!(r#"{{"7":1,{}}}"#, members.join(","));
+    let error = Context::from_json(&twice).unwrap_err().to_string();
+    assert!(error.contains("`7` stands twice in one object"), "{error}");
+}

@@ -11,11 +11,13 @@
 //! place.
 
 use super::model::Span;
-use super::names::{Names, Texts};
+use super::names::Texts;
 use std::cell::Cell;
 
 /// The deepest nesting of arrays and objects that is read.
 const MAX_DEPTH: u32 = 128;
+/// The longest document that is read, in bytes: the largest snapshot in an envelope, with room for escapes.
+const MAX_BYTES: usize = 128 << 20;
 
 /// What is wrong with a document, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +107,9 @@ impl<'a> Document<'a> {
 
     /// Reads a document whose strings may be ill formed.
     pub(crate) fn parse_any(text: &'a str) -> Result<Self> {
+        if text.len() > MAX_BYTES {
+            return Err(fault(0, ["at most 128 MiB are read, this has ", &text.len().to_string(), " bytes"].concat()));
+        }
         let document = Document { text, unescaped: String::new(), nodes: Vec::new(), fault: Cell::default() };
         let mut parser = Parser { document, offset: 0, depth: 0 };
         parser.node(Kind::Nothing);
@@ -481,28 +486,13 @@ impl Parser<'_> {
         let document = &self.document;
         let names = document.children(Id(object as u32)).step_by(2);
         let names = names.filter(|&name| document.kind(name) == Kind::String).map(|name| document.node(name).text);
-        let mut table = Names::default();
-        for (index, name) in names.clone().enumerate() {
-            let text = document.text(name);
-            // Few names are compared one by one, many by a table.
-            let twice = if index < 8 {
-                names.clone().take(index).any(|other| document.text(other) == text)
-            } else {
-                if index == 8 {
-                    for name in names.clone().take(8) {
-                        table.add(name, document.texts());
-                    }
-                }
-                let twice = table.find(text, document.texts()).is_some();
-                table.add(name, document.texts());
-                twice
-            };
-            if twice {
-                let start = document.nodes[object].start as usize;
-                document.set_fault(fault(start, ["`", text, "` stands twice in one object"].concat()));
-                self.offset = document.text.len();
-                return;
-            }
+        // Sorted, not hashed: whoever writes a context chooses its names, and could have them all collide.
+        let mut names: Vec<&str> = names.map(|name| document.text(name)).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let start = document.nodes[object].start as usize;
+            document.set_fault(fault(start, ["`", pair[0], "` stands twice in one object"].concat()));
+            self.offset = document.text.len();
         }
     }
 
