@@ -121,6 +121,7 @@ pub(crate) struct Tables {
     pub versions: Vec<semver::Version>,
     pub version_ranges: Vec<semver::VersionReq>,
     pub networks: Vec<Network>,
+    #[cfg(feature = "regex")]
     pub pattern_ids: Vec<u32>,
     #[cfg(feature = "regex")]
     pub patterns: Vec<regex_lite::Regex>,

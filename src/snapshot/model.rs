@@ -286,6 +286,7 @@ pub(crate) enum Operator {
     InHashed(HashedOperands),
     Text(TextTest),
     /// In `pattern_ids`.
+    #[cfg(feature = "regex")]
     Matches(Slice),
     Number(Compare, f64),
     /// Milliseconds since 1970.
