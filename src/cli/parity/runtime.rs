@@ -275,6 +275,7 @@ fn write_worker(folder: &Path, package: &Package, entry: &str) -> io::Result<Pat
         let name = Value::from(name.as_str());
         format!("(name = {name}, {kind} = embed {name})")
     });
+    // Without a limit, garbage fills gigabytes before it is collected.
     let config = format!(
         "using Workerd = import \"/workerd/workerd.capnp\";\n\
          const config :Workerd.Config = (\n  \
@@ -282,7 +283,7 @@ fn write_worker(folder: &Path, package: &Package, entry: &str) -> io::Result<Pat
          (name = \"main\", worker = (compatibilityDate = \"2025-01-01\", globalOutbound = \"loopback\", modules = [\n      {}\n    ])),\n    \
          (name = \"loopback\", network = (allow = [\"127.0.0.1/32\"])),\n  \
          ],\n  \
-         sockets = [(name = \"http\", address = \"127.0.0.1:0\", http = (), service = \"main\")],\n);\n",
+         sockets = [(name = \"http\", address = \"127.0.0.1:0\", http = (), service = \"main\")],\n  v8Flags = [\"--max-old-space-size=256\"],\n);\n",
         modules.collect::<Vec<_>>().join(",\n      "),
     );
     let path = folder.join("config.capnp");
