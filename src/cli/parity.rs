@@ -384,6 +384,11 @@ impl Difference {
 }
 
 impl Report {
+    fn differences(&self) -> usize {
+        let differs = |row: &&Row| matches!(row.outcome, Outcome::Evaluated { difference: Some(_), .. });
+        self.runtimes.iter().filter(differs).count()
+    }
+
     fn write(&self, out: &mut dyn Write) -> Result<(), Failure> {
         let mut rows =
             vec![["runtime", "version", "users", "evaluations", "seconds", "digest"].map(str::to_owned).to_vec()];
@@ -431,6 +436,9 @@ impl Report {
             (true, _) => writeln!(out, "{GREEN}equal{GREEN:#}: {what}, in {compared} runtimes")?,
             (false, 1) => {
                 writeln!(out, "{RED}nothing compared{RED:#}: the native engine is the only one that evaluated")?
+            }
+            (false, _) if self.differences() == 0 => {
+                writeln!(out, "{RED}incomplete{RED:#}: equal as far as it goes, but a runtime is missing or failed")?;
             }
             (false, _) => writeln!(out, "{RED}not equal{RED:#}: {what}")?,
         }
