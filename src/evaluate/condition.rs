@@ -1,7 +1,7 @@
 //! What operators say of attributes, in three-valued logic (Kleene's strong logic of indeterminacy). The table in
 //! `OPERATORS.md` beside this file says what every operator does with every type.
 
-use super::context::{Attribute, Value};
+use super::context::{Attribute, List};
 use super::{network, version};
 use crate::Timestamp;
 use crate::snapshot::Snapshot;
@@ -115,7 +115,7 @@ impl Snapshot {
                 None => return Truth::Unknown,
             },
             (Operator::IncludesAny(operands), Attribute::List(elements)) => {
-                elements.iter().any(|element| self.is_one_of(operands, element.into()) == Truth::True)
+                elements.any(&mut |element| self.is_one_of(operands, element) == Truth::True)
             }
             (Operator::IncludesAll(operands), Attribute::List(elements)) => self.includes_all(operands, elements),
             (Operator::Cidr(networks), Attribute::String(text)) => match network::parse_address(text) {
@@ -226,18 +226,19 @@ impl Snapshot {
     }
 
     /// Linear in the context's list; how many operands there are is the publisher's doing.
-    fn includes_all(&self, operands: Operands, elements: &[Value]) -> bool {
-        let strings = operands.strings.of(&self.tables.strings);
-        let numbers = operands.numbers.of(&self.tables.numbers);
-        let has = |wanted: &dyn Fn(Attribute<'_>) -> bool| elements.iter().any(|element| wanted(element.into()));
-        strings
-            .iter()
-            .all(|&span| has(&|element| matches!(element, Attribute::String(text) if text == self.text(span))))
-            && numbers
-                .iter()
-                .all(|&number| has(&|element| matches!(element, Attribute::Number(other) if other == number)))
-            && (!operands.booleans.yes || has(&|element| matches!(element, Attribute::Boolean(true))))
-            && (!operands.booleans.no || has(&|element| matches!(element, Attribute::Boolean(false))))
+    fn includes_all(&self, operands: Operands, elements: &dyn List) -> bool {
+        let has = |operand: Attribute<'_>| {
+            elements.any(&mut |element| match (element, operand) {
+                (Attribute::String(a), Attribute::String(b)) => a == b,
+                (Attribute::Number(a), Attribute::Number(b)) => a == b,
+                (Attribute::Boolean(a), Attribute::Boolean(b)) => a == b,
+                _ => false,
+            })
+        };
+        operands.strings.of(&self.tables.strings).iter().all(|&text| has(Attribute::String(self.text(text))))
+            && operands.numbers.of(&self.tables.numbers).iter().all(|&number| has(Attribute::Number(number)))
+            && (!operands.booleans.yes || has(Attribute::Boolean(true)))
+            && (!operands.booleans.no || has(Attribute::Boolean(false)))
     }
 }
 

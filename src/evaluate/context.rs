@@ -149,8 +149,20 @@ impl fmt::Display for ContextError {
 
 impl std::error::Error for ContextError {}
 
+/// The elements of a list, wherever they are kept.
+pub(crate) trait List {
+    /// Whether one of them is as wanted.
+    fn any(&self, wanted: &mut dyn FnMut(Attribute<'_>) -> bool) -> bool;
+}
+
+impl List for Vec<Value> {
+    fn any(&self, wanted: &mut dyn FnMut(Attribute<'_>) -> bool) -> bool {
+        self.iter().any(|element| wanted(element.into()))
+    }
+}
+
 /// An attribute as conditions see it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) enum Attribute<'a> {
     Missing,
     Boolean(bool),
@@ -158,7 +170,7 @@ pub(crate) enum Attribute<'a> {
     Number(f64),
     String(&'a str),
     Date(Timestamp),
-    List(&'a [Value]),
+    List(&'a dyn List),
     Object,
 }
 

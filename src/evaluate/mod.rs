@@ -37,9 +37,9 @@ pub use context::{Context, ContextError, Object, Value};
 pub use explain::{ExplainedStep, Explanation, Finding};
 pub use schedule::Membership;
 
-#[cfg(feature = "wasm")]
-pub(crate) use context::Attribute;
 pub(crate) use context::Attributes;
+#[cfg(feature = "wasm")]
+pub(crate) use context::{Attribute, List};
 pub(crate) use decide::Outcome;
 
 use crate::Timestamp;

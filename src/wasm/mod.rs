@@ -16,6 +16,12 @@ use serde::Serialize;
 use subject::Subject;
 use wasm_bindgen::prelude::*;
 
+// SAFETY: the module is built without threads.
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static ALLOCATOR: lol_alloc::AssumeSingleThreaded<lol_alloc::FreeListAllocator> =
+    unsafe { lol_alloc::AssumeSingleThreaded::new(lol_alloc::FreeListAllocator::new()) };
+
 #[wasm_bindgen]
 extern "C" {
     /// JavaScript's `Number(text)`, which rounds to the nearest double as Rust's `parse` does.

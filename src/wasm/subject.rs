@@ -1,6 +1,6 @@
 //! Contexts as JavaScript hands them over: encoded once, attributes by number.
 
-use crate::evaluate::{Attribute, Attributes, Value};
+use crate::evaluate::{Attribute, Attributes, List};
 use crate::snapshot::model::AttributeId;
 use crate::{Snapshot, Timestamp};
 
@@ -35,8 +35,30 @@ enum Slot {
     Date(Timestamp),
     /// A range of the buffer that is UTF-8.
     String(usize, usize),
-    List(Vec<Value>),
+    List(Vec<Element>),
     Object,
+}
+
+/// An element of a list.
+enum Element {
+    Boolean(bool),
+    Number(f64),
+    String(Box<str>),
+    /// Of a type that matches nothing.
+    Other,
+}
+
+impl List for Vec<Element> {
+    fn any(&self, wanted: &mut dyn FnMut(Attribute<'_>) -> bool) -> bool {
+        self.iter().any(|element| {
+            wanted(match element {
+                Element::Boolean(boolean) => Attribute::Boolean(*boolean),
+                Element::Number(number) => Attribute::Number(*number),
+                Element::String(text) => Attribute::String(text),
+                Element::Other => Attribute::Missing,
+            })
+        })
+    }
 }
 
 impl Subject {
@@ -134,13 +156,12 @@ impl Cursor<'_> {
                 let mut elements = Vec::new();
                 for _ in 0..count {
                     elements.push(match self.slot()? {
-                        Slot::Boolean(boolean) => Value::Boolean(boolean),
-                        Slot::Number(number) => Value::Number(number),
+                        Slot::Boolean(boolean) => Element::Boolean(boolean),
+                        Slot::Number(number) => Element::Number(number),
                         Slot::String(start, end) => {
-                            Value::String(std::str::from_utf8(self.bytes.get(start..end)?).ok()?.to_owned())
+                            Element::String(std::str::from_utf8(self.bytes.get(start..end)?).ok()?.into())
                         }
-                        // Matches nothing, as OPERATORS.md has it for elements of other types.
-                        _ => Value::Null,
+                        _ => Element::Other,
                     });
                 }
                 Slot::List(elements)
