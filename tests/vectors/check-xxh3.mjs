@@ -1,6 +1,6 @@
 // Checks xxh3.json against a second implementation, hash-wasm's XXH3 with seed 0. Run by hand, after make.py:
 //
-//     mkdir /tmp/check && cd /tmp/check && npm install hash-wasm
+//     npm install hash-wasm                        (in a folder of its own)
 //     node …/tests/vectors/check-xxh3.mjs          (from the folder with hash-wasm)
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
