@@ -403,7 +403,13 @@ fn conditions_must_make_sense() {
         (r#"{"attribute":"a","before":"2026-01-01T00:00:00Z"}"#, ".before: expected a whole number"),
         (r#"{"attribute":"a","before":0.5}"#, ".before: expected a whole number"),
         (r#"{"attribute":"a","semverEquals":"one"}"#, ".semverEquals: `one` is no version like 2.3.0"),
-        (r#"{"attribute":"a","semverMatches":"=>1"}"#, ".semverMatches: `=>1` is no version range"),
+        (r#"{"attribute":"a","semverMatches":"^1"}"#, ".semverMatches: expected an object"),
+        (r#"{"attribute":"a","semverMatches":{"below":"1"}}"#, ".semverMatches: `from` is missing"),
+        (r#"{"attribute":"a","semverMatches":{"from":"1","below":">2"}}"#, ".semverMatches.below: `>2` is no version"),
+        (
+            r#"{"attribute":"a","semverMatches":{"from":"1","prereleasesOf":["1","x"]}}"#,
+            ".semverMatches.prereleasesOf[1]: `x` is no version like 2.3.0",
+        ),
         (
             r#"{"attribute":"a","cidr":["10.0.0.0/8","10.0.0.0/33"]}"#,
             ".cidr[1]: `10.0.0.0/33` is no network like 10.0.0.0/8",

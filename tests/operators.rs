@@ -54,7 +54,7 @@ fn operands(operator: &str) -> Vec<String> {
         "lessThanOrEqual" | "greaterThanOrEqual" => &["5", "6"],
         "before" | "after" => &["6", "1767225600000"],
         name if name.starts_with("semver") && name != "semverMatches" => &[r#""1.2.3""#, r#""2""#, r#""3.0.0""#],
-        "semverMatches" => &[r#""^1.2""#, r#""*""#],
+        "semverMatches" => &[r#"{"from":"1.2.0","below":"2.0.0-0"}"#, r#"{"from":"0.0.0-0"}"#],
         "includesAny" | "includesAll" => &["[]", r#"["text"]"#, "[5,true]"],
         "cidr" => &["[]", r#"["10.0.0.0/8","::/1"]"#],
         "exists" => &["true", "false"],
@@ -430,7 +430,7 @@ fn versions_are_compared_by_precedence() {
     }
     says(
         "semverMatches",
-        "\"^1.2\"",
+        r#"{"from":"1.2.0","below":"2.0.0-0"}"#,
         &[
             ("\"1.2.0\"", True),
             ("\"1.2\"", True),
@@ -448,7 +448,7 @@ fn versions_are_compared_by_precedence() {
     );
     says(
         "semverMatches",
-        "\">=1.2.3-beta.2, <2\"",
+        r#"{"from":"1.2.3-beta.2","below":"2.0.0-0","prereleasesOf":["1.2.3"]}"#,
         &[
             ("\"1.2.3-beta.1\"", False),
             ("\"1.2.3-beta.2\"", True),
@@ -458,10 +458,13 @@ fn versions_are_compared_by_precedence() {
             ("\"2.0.0-rc.1\"", False),
         ],
     );
-    says("semverMatches", "\"~1.2.3\"", &[("\"1.2.3\"", True), ("\"1.2.99\"", True), ("\"1.3.0\"", False)]);
-    says("semverMatches", "\"=1.2\"", &[("\"1.2.9\"", True), ("\"1.3.0\"", False)]);
-    says("semverMatches", "\"*\"", &[("\"0.0.0\"", True), ("\"1.0.0-beta\"", False)]);
-    says("semverMatches", "\"^0.2.3\"", &[("\"0.2.9\"", True), ("\"0.3.0\"", False)]);
+    says("semverMatches", r#"{"from":"1.2"}"#, &[("\"1.1.99\"", False), ("\"1.2\"", True), ("\"9999.0.0\"", True)]);
+    says("semverMatches", r#"{"from":"0.0.0-0"}"#, &[("\"0.0.0\"", True), ("\"1.0.0-beta\"", False)]);
+    says(
+        "semverMatches",
+        r#"{"from":"1.2.3-a","below":"3","prereleasesOf":["1.2.3","2.0.0"]}"#,
+        &[("\"1.2.3-b\"", True), ("\"2.0.0-b\"", True), ("\"2.0.1-b\"", False), ("\"2.0.1\"", True)],
+    );
 }
 
 #[test]

@@ -113,10 +113,8 @@ fn near(operator: &str, operand: &Value) -> Vec<Value> {
             networks.chain([Value::from("192.0.2.1")]).collect()
         }
         semver if semver.starts_with("semver") => {
-            let versions = texts().flat_map(|text| text.split(','));
-            let versions =
-                versions.map(|text| text.trim_start_matches(|c: char| !c.is_ascii_digit()).trim().to_owned());
-            let named = versions.filter(|version| !version.is_empty()).map(Value::from);
+            let ends = operand.as_object().into_iter().flat_map(|range| range.values().filter(|end| end.is_string()));
+            let named = texts().map(Value::from).chain(ends.cloned());
             named.chain([Value::from("0.0.1"), Value::from("9999.0.0")]).collect()
         }
         // `exists` asks no more, what an expression matches is hard to say, and hashes cannot be read.

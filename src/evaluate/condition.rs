@@ -2,7 +2,8 @@
 //! `OPERATORS.md` beside this file says what every operator does with every type.
 
 use super::context::{Attribute, List};
-use super::{network, version};
+use super::network;
+use super::version::Version;
 use crate::Timestamp;
 use crate::snapshot::Snapshot;
 use crate::snapshot::model::*;
@@ -106,12 +107,19 @@ impl Snapshot {
                 Some(instant) => compare.accepts(instant.as_millis().cmp(&operand)),
                 None => return Truth::Unknown,
             },
-            (Operator::Version(compare, id), Attribute::String(text)) => match version::parse(text) {
-                Some(version) => compare.accepts(version.cmp_precedence(&tables.versions[id as usize])),
+            (Operator::Version(compare, id), Attribute::String(text)) => match Version::parse(text) {
+                Some(version) => compare.accepts(version.cmp(&tables.versions[id as usize])),
                 None => return Truth::Unknown,
             },
-            (Operator::VersionRange(id), Attribute::String(text)) => match version::parse(text) {
-                Some(version) => tables.version_ranges[id as usize].matches(&version),
+            (Operator::VersionRange(range), Attribute::String(text)) => match Version::parse(text) {
+                Some(version) => {
+                    let mut ends = range.ends.of(&tables.versions).iter();
+                    let prereleases_of = range.prereleases_of.of(&tables.versions);
+                    ends.next().is_some_and(|from| version >= *from)
+                        && ends.next().is_none_or(|below| version < *below)
+                        && (version.prerelease.is_empty()
+                            || prereleases_of.iter().any(|release| release.numbers == version.numbers))
+                }
                 None => return Truth::Unknown,
             },
             (Operator::IncludesAny(operands), Attribute::List(elements)) => {

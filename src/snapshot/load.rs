@@ -5,6 +5,7 @@ use super::model::*;
 use super::names::{Names, Texts};
 use crate::Timestamp;
 use crate::evaluate::network::Network;
+use crate::evaluate::version::Version;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -118,8 +119,7 @@ pub(crate) struct Tables {
     pub strings: Vec<Span>,
     pub numbers: Vec<f64>,
     pub hashes: Vec<u64>,
-    pub versions: Vec<semver::Version>,
-    pub version_ranges: Vec<semver::VersionReq>,
+    pub versions: Vec<Version<'static>>,
     pub networks: Vec<Network>,
     #[cfg(feature = "regex")]
     pub pattern_ids: Vec<u32>,

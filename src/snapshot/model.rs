@@ -293,13 +293,21 @@ pub(crate) enum Operator {
     Date(Compare, i64),
     /// In `versions`.
     Version(Compare, u32),
-    /// In `version_ranges`.
-    VersionRange(u32),
+    VersionRange(VersionRange),
     IncludesAny(Operands),
     IncludesAll(Operands),
     /// In `networks`.
     Cidr(Slice),
     Exists(bool),
+}
+
+/// Versions in one stretch of their order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VersionRange {
+    /// In `versions`: the first one inside and, unless there is no end, the first one beyond.
+    pub ends: Slice,
+    /// In `versions`: those whose pre-releases may be inside.
+    pub prereleases_of: Slice,
 }
 
 /// Operands by type, each run sorted.

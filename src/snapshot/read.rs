@@ -5,6 +5,7 @@ use super::load::{ALL, AttributePath, Audience, Snapshot, Tables};
 use super::model::*;
 use super::names::Names;
 use crate::Timestamp;
+use crate::evaluate::version::Version;
 
 /// The largest document that is read, in bytes.
 const MAX_BYTES: usize = 64 << 20;
@@ -428,6 +429,14 @@ impl<'d> Loader<'d> {
         }
         self.only(id, &["hashed"]);
         Keys::Hashed(self.hashes(self.document.need(id, "hashed")))
+    }
+
+    pub(super) fn version(&mut self, id: Id) {
+        let text = self.document.string(id);
+        match Version::parse(text) {
+            Some(version) => self.tables.versions.push(version.into_owned()),
+            None => self.document.refuse(id, &["`", text, "` is no version like 2.3.0"]),
+        }
     }
 
     pub(super) fn hashes(&mut self, id: Id) -> Slice {

@@ -4,7 +4,6 @@ use super::json::{Id, Kind, NOTHING};
 use super::model::*;
 use super::read::Loader;
 use crate::evaluate::network::Network;
-use crate::evaluate::version;
 
 /// How deep conditions may be nested, through segments.
 pub(super) const MAX_CONDITION_DEPTH: u32 = 64;
@@ -134,12 +133,8 @@ impl Loader<'_> {
             return Some(Operator::Date(compare, self.millis(id)));
         }
         if let Some(compare) = version_operator(operator) {
-            let text = document.string(id);
             let number = self.tables.versions.len() as u32;
-            match version::parse(text) {
-                Some(version) => self.tables.versions.push(version),
-                None => document.refuse(id, &["`", text, "` is no version like 2.3.0"]),
-            }
+            self.version(id);
             return Some(Operator::Version(compare, number));
         }
         Some(match operator {
@@ -171,13 +166,20 @@ impl Loader<'_> {
             #[cfg(feature = "regex")]
             "matches" => self.patterns(id),
             "semverMatches" => {
-                let text = document.string(id);
-                let number = self.tables.version_ranges.len() as u32;
-                match semver::VersionReq::parse(text) {
-                    Ok(range) => self.tables.version_ranges.push(range),
-                    Err(_) => document.refuse(id, &["`", text, "` is no version range like >=1.2, <2"]),
+                self.only(id, &["from", "below", "prereleasesOf"]);
+                let start = self.tables.versions.len();
+                self.version(document.need(id, "from"));
+                let below = document.get(id, "below");
+                if below != NOTHING {
+                    self.version(below);
                 }
-                Operator::VersionRange(number)
+                let ends = Slice::from(start, &self.tables.versions);
+                let start = self.tables.versions.len();
+                for version in document.elements(document.get(id, "prereleasesOf")) {
+                    self.version(version);
+                }
+                let prereleases_of = Slice::from(start, &self.tables.versions);
+                Operator::VersionRange(VersionRange { ends, prereleases_of })
             }
             "includesAny" => Operator::IncludesAny(self.operands(id, false)),
             "includesAll" => Operator::IncludesAll(self.operands(id, false)),

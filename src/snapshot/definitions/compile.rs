@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::condition::{self, Operand, Scalar, Takes};
 use super::problem::{Path, Problem, Severity};
+use super::version_range;
 use super::{
     Condition, Definitions, Exclusion, Flag, Key, Percent, Schedule, Scheme, Segment, Serve, Share, State,
     TARGETING_KEY, Target, Test, lint,
@@ -410,7 +411,7 @@ impl<'d> Compiler<'d> {
         // Lint has seen that each of these can be read.
         let operand = match (&test.operand, test.operator.takes) {
             (Operand::Text(text), Takes::Version) => condition::version(text).unwrap_or_default().into(),
-            (Operand::Text(text), Takes::Range) => condition::range(text).unwrap_or_default().into(),
+            (Operand::Text(text), Takes::Range) => version_range::compile(text).unwrap_or_default(),
             (Operand::Texts(networks), Takes::Networks) => {
                 texts(networks, |text| condition::network(text).unwrap_or_default())
             }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::condition::{self, Extent, Operand, Takes};
 use super::problem::{Path, Problem, Severity, did_you_mean, list, sort};
+use super::version_range;
 use super::{
     Condition, Definitions, Flag, Key, Percent, Ramp, Schedule, Scheme, Serve, Share, TARGETING_KEY, Target, Test,
 };
@@ -488,12 +489,12 @@ impl<'d> Lint<'d> {
         let path = path.key(name);
         match &test.operand {
             Operand::Text(text) => {
-                let result = match test.operator.takes {
-                    Takes::Version => condition::version(text),
-                    Takes::Range => condition::range(text),
+                let complaint = match test.operator.takes {
+                    Takes::Version => condition::version(text).err(),
+                    Takes::Range => version_range::compile(text).err(),
                     _ => return,
                 };
-                if let Err(message) = result {
+                if let Some(message) = complaint {
                     self.error(&path, message, None);
                 }
             }

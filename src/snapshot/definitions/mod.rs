@@ -49,6 +49,7 @@ mod problem;
 mod schema;
 mod state;
 mod timestamp;
+mod version_range;
 mod yaml;
 
 pub use compile::{Options, compile};

@@ -825,7 +825,7 @@ mod compiling {
                 {"attribute": "plan", "equalsCi": "pro"},
                 {"attribute": "plan", "endsWithCi": ["a", "b", "Ä"]},
                 {"attribute": "v", "semverGreaterThan": "1.2.0"},
-                {"attribute": "v", "semverMatches": ">=1.2, <2"},
+                {"attribute": "v", "semverMatches": {"from": "1.2.0", "below": "2.0.0-0"}},
                 {"attribute": "ip", "cidr": ["10.0.0.0/8", "2001:db8::/32"]},
                 {"attribute": "at", "before": 1_736_492_400_000_i64},
                 {"attribute": "at", "after": 1_736_496_000_000_i64},
