@@ -104,10 +104,13 @@ pub(crate) struct Gatekeeper {
     newest: Option<Newest>,
 }
 
+/// The newest snapshot seen.
 #[derive(Debug)]
 struct Newest {
     version: u64,
     payload_sha256: [u8; 32],
+    /// Whether it was taken; one that had expired was not, and still rules out older ones.
+    taken: bool,
 }
 
 impl Gatekeeper {
@@ -122,7 +125,8 @@ impl Gatekeeper {
     /// Compiles a payload that is verified; `None` where it is the one taken last.
     pub(crate) fn take(&mut self, payload: String, now: Timestamp) -> Result<Option<Snapshot>, LoadError> {
         let payload_sha256 = hmac_sha256::Hash::hash(payload.as_bytes());
-        if self.newest.as_ref().is_some_and(|newest| newest.payload_sha256 == payload_sha256) {
+        let again = self.newest.as_ref().is_some_and(|newest| newest.payload_sha256 == payload_sha256);
+        if again && self.newest.as_ref().is_some_and(|newest| newest.taken) {
             return Ok(None);
         }
         let snapshot = Snapshot::from_payload(payload).map_err(LoadError::Snapshot)?;
@@ -138,14 +142,15 @@ impl Gatekeeper {
             Some(newest) if version < newest.version => {
                 return Err(LoadError::Older { seen: newest.version, found: version });
             }
-            Some(newest) if version == newest.version => return Err(LoadError::Fork { version }),
+            Some(newest) if version == newest.version && !again => return Err(LoadError::Fork { version }),
             _ => {}
         }
-        if let Some(expires) = snapshot.expires().filter(|_| snapshot.has_expired(now)) {
-            return Err(LoadError::Expired { expires, now });
+        let expired = snapshot.expires().filter(|_| snapshot.has_expired(now));
+        self.newest = Some(Newest { version, payload_sha256, taken: expired.is_none() });
+        match expired {
+            Some(expires) => Err(LoadError::Expired { expires, now }),
+            None => Ok(Some(snapshot)),
         }
-        self.newest = Some(Newest { version, payload_sha256 });
-        Ok(Some(snapshot))
     }
 }
 

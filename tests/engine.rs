@@ -212,3 +212,48 @@ fn deny_lists_deny_whom_a_segment_might_hold_and_rules_match_on_true_alone() {
         assert_eq!(decided("", &rule(when), &user()).0, matches, "{when}");
     }
 }
+
+#[test]
+fn what_a_flag_names_changes_it_and_nothing_else_does() {
+    const PROS: &str = r#""segments":{"pros":{"when":{"segment":"paying"}},"paying":{"include":["PAYING"]}},"#;
+    const LAYERS: &str = r#""layers":{"layer":{"salt":"LAYER"}},"holdouts":{"held":{"salt":"h","percent":HELD}},"#;
+    let sections = |paying: &str, layer: &str, held: &str| {
+        [PROS, LAYERS].concat().replace("PAYING", paying).replace("LAYER", layer).replace("HELD", held)
+    };
+    let changes = |sections: &[String; 2], flags: [&str; 2]| {
+        let [older, newer] = [snapshot(&sections[0], flags[0]), snapshot(&sections[1], flags[1])];
+        newer.changes_since(&older).join(",")
+    };
+    let same = sections("a", "l", "1");
+    let plain = r#""default":"on""#;
+    assert_eq!(changes(&[same.clone(), same.clone()], [plain, plain]), "");
+    assert_eq!(changes(&[same.clone(), same.clone()], [plain, r#""default":"off""#]), "f");
+    for other in [sections("b", "l", "1"), sections("a", "m", "1"), sections("a", "l", "2")] {
+        assert_eq!(changes(&[same.clone(), other], [plain, plain]), "", "nothing of it is named");
+    }
+    for (flag, other) in [
+        (r#""deny":{"segments":["pros"]},"default":"on""#, sections("b", "l", "1")),
+        (r#""exclude":{"segments":["paying"]},"default":"on""#, sections("b", "l", "1")),
+        (r#""allow":[{"variant":"on","segments":["pros"]}],"default":"on""#, sections("b", "l", "1")),
+        (
+            r#""rules":[{"id":"r","when":{"not":{"segment":"pros"}},"serve":"on"}],"default":"on""#,
+            sections("b", "l", "1"),
+        ),
+        (r#""layer":{"name":"layer","ranges":[[0,5]]},"default":"on""#, sections("a", "m", "1")),
+        (r#""holdouts":["held"],"default":"on""#, sections("a", "l", "2")),
+    ] {
+        assert_eq!(changes(&[same.clone(), same.clone()], [flag, flag]), "", "{flag}");
+        assert_eq!(changes(&[same.clone(), other], [flag, flag]), "f", "{flag}");
+    }
+    let one = |name: &str| {
+        Snapshot::from_payload(format!(
+            r#"{{"schema":1,"environment":"test","audience":"server","version":3,"created":"2026-01-01T00:00:00Z","flags":{{
+                "base":{{"type":"boolean","variants":{{"on":true,"off":false}},"off":"off","salt":"s","killed":"{name}","default":"on"}},
+                "{name}":{{"type":"boolean","variants":{{"on":true,"off":false}},"off":"off","salt":"s","default":"on"}},
+                "needs":{{"type":"boolean","variants":{{"on":true,"off":false}},"off":"off","salt":"s",
+                    "prerequisites":[{{"flag":"base","variants":["on"]}}],"default":"on"}}}}}}"#
+        ))
+        .unwrap()
+    };
+    assert_eq!(one("flag").changes_since(&one("all")), ["base", "flag", "needs", "all"]);
+}

@@ -1,5 +1,6 @@
 use std::fmt;
 
+#[cfg(feature = "definitions")]
 use base64ct::{Base64UrlUnpadded, Encoding};
 
 use super::json::{Document, Fault, Id, NOTHING, quoted};
@@ -15,6 +16,8 @@ pub enum Typ {
     Snapshot,
     /// An entry of the log, which never leaves the back end: `flagstone-entry+json`.
     Entry,
+    /// Pins of flags for one browser, as a link carries them to a tester: `flagstone-pins+json`.
+    Pins,
 }
 
 impl Typ {
@@ -23,6 +26,7 @@ impl Typ {
         match self {
             Typ::Snapshot => "flagstone-snapshot+json",
             Typ::Entry => "flagstone-entry+json",
+            Typ::Pins => "flagstone-pins+json",
         }
     }
 }
@@ -398,7 +402,7 @@ pub(super) fn strings(document: &Document<'_>, list: Id) -> Vec<String> {
 
 /// Reads bytes in base64url, canonical and without padding; an error does not show the text.
 pub(super) fn base64url(document: &Document<'_>, id: Id) -> Vec<u8> {
-    Base64UrlUnpadded::decode_vec(document.string(id)).unwrap_or_else(|_| {
+    super::base64url::decode(document.string(id)).unwrap_or_else(|| {
         document.refuse(id, &["not canonical base64url without padding"]);
         Vec::new()
     })

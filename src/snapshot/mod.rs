@@ -2,8 +2,10 @@
 //!
 #![doc = include_str!("FORMAT.md")]
 
+mod base64url;
 #[cfg(feature = "definitions")]
 pub mod definitions;
+pub(crate) mod dependencies;
 mod envelope;
 pub(crate) mod json;
 mod keys;

@@ -41,6 +41,8 @@ pub(crate) type VariantId = u16;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flag {
     pub key: Span,
+    /// All of it, as it stands in the document.
+    pub source: Span,
     pub kind: FlagType,
     pub variants: Slice,
     pub off: VariantId,
@@ -227,6 +229,8 @@ pub(crate) struct Point {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     pub name: Span,
+    /// All of it, as it stands in the document.
+    pub source: Span,
     pub by: AttributeId,
     pub include: Keys,
     pub exclude: Keys,
@@ -236,15 +240,17 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    pub(crate) fn nobody(name: Span) -> Self {
+    pub(crate) fn nobody(name: Span, source: Span) -> Self {
         let (include, exclude) = (Keys::default(), Keys::default());
-        Segment { name, by: TARGETING_KEY, include, exclude, when: None, unsupported: None }
+        Segment { name, source, by: TARGETING_KEY, include, exclude, when: None, unsupported: None }
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layer {
     pub name: Span,
+    /// All of it, as it stands in the document.
+    pub source: Span,
     pub salt: Span,
     pub by: AttributeId,
 }
@@ -252,6 +258,8 @@ pub(crate) struct Layer {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Holdout {
     pub name: Span,
+    /// All of it, as it stands in the document.
+    pub source: Span,
     pub salt: Span,
     pub by: AttributeId,
     /// Thousandths of a percent.

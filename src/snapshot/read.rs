@@ -1,5 +1,6 @@
 //! From the document to the compiled form. `FORMAT.md` beside this file describes the document.
 
+use super::base64url;
 use super::json::{Document, Fault, Id, Kind, NOTHING, Result};
 use super::load::{ALL, AttributePath, Audience, Snapshot, Tables};
 use super::model::*;
@@ -199,17 +200,17 @@ impl<'d> Loader<'d> {
             let segment = self.segment(name, id);
             self.tables.segments.push(match self.lacking(None)? {
                 None => segment,
-                unsupported => Segment { unsupported, ..Segment::nobody(name) },
+                unsupported => Segment { unsupported, ..Segment::nobody(name, document.source(id)) },
             });
         }
         for (name, layer) in document.members(layers) {
             let (salt, by) = (self.salt(document.need(layer, "salt")), self.by(layer, "by"));
-            self.tables.layers.push(Layer { name, salt, by });
+            self.tables.layers.push(Layer { name, source: document.source(layer), salt, by });
         }
         for (name, holdout) in document.members(holdouts) {
             let (salt, by) = (self.salt(document.need(holdout, "salt")), self.by(holdout, "by"));
             let percent = self.percent(document.need(holdout, "percent"));
-            self.tables.holdouts.push(Holdout { name, salt, by, percent });
+            self.tables.holdouts.push(Holdout { name, source: document.source(holdout), salt, by, percent });
         }
         // Variants before anything that names them, so that a prerequisite may stand before the flag it names.
         for (key, flag) in document.members(flags) {
@@ -246,7 +247,7 @@ impl<'d> Loader<'d> {
             include: self.keys(document.get(id, "include")),
             exclude: self.keys(document.get(id, "exclude")),
             when: self.condition_tree(document.get(id, "when")),
-            ..Segment::nobody(name)
+            ..Segment::nobody(name, document.source(id))
         }
     }
 
@@ -290,6 +291,7 @@ impl<'d> Loader<'d> {
         };
         Flag {
             key,
+            source: document.source(id),
             kind,
             variants,
             off,
@@ -440,9 +442,8 @@ impl<'d> Loader<'d> {
     }
 
     pub(super) fn hashes(&mut self, id: Id) -> Slice {
-        use base64ct::{Base64UrlUnpadded, Encoding};
         let start = self.tables.hashes.len();
-        let bytes = Base64UrlUnpadded::decode_vec(self.document.string(id)).unwrap_or_else(|_| vec![0]);
+        let bytes = base64url::decode(self.document.string(id)).unwrap_or_else(|| vec![0]);
         let (chunks, rest) = bytes.as_chunks::<8>();
         self.tables.hashes.extend(chunks.iter().map(|&chunk| u64::from_be_bytes(chunk)));
         if !rest.is_empty() || !self.tables.hashes[start..].is_sorted() {

@@ -4,19 +4,20 @@
 //! {
 //!   "version": 42, "created": 1763726400000, "expires": 1764331200000,
 //!   "attributes": [["targetingKey"], ["account", "plan"]],
-//!   "flags": [["use_new_gateway", "boolean", ["on", "off"], [true, false], ["beta"], [0, 1]]]
+//!   "flags": [["use_new_gateway", "boolean", ["on", "off"], [true, false], ["beta"], [0, 1]]],
+//!   "changed": ["use_new_gateway"]
 //! }
 //! ```
 //!
-//! A flag is its key, type, variants' names, variants' values, rules' ids, and the numbers of the attributes that
-//! evaluating it may read.
+//! A flag is its key, type, variants' names, variants' values, rules' ids, and the numbers of the attributes that evaluating it
+//! may read. `changed` are the flags that another snapshot, held before, has otherwise or one of the two has not.
 
+use crate::snapshot::dependencies::Dependencies;
 use crate::snapshot::json::quoted;
-use crate::snapshot::load::Tables;
 use crate::snapshot::model::*;
 use crate::{ExplainedStep, Finding, Snapshot, Timestamp};
 
-pub(super) fn describe(snapshot: &Snapshot) -> String {
+pub(super) fn describe(snapshot: &Snapshot, before: Option<&Snapshot>) -> String {
     let tables = &snapshot.tables;
     let mut json = String::from("{\"version\":");
     number(&mut json, snapshot.version());
@@ -26,7 +27,7 @@ pub(super) fn describe(snapshot: &Snapshot) -> String {
     list(&mut json, 0..tables.attributes.spans.len(), |json, id| {
         list(json, snapshot.attribute(id as AttributeId).parts(), |json, part| string(json, &part));
     });
-    let mut reads = Reads::new(tables);
+    let mut dependencies = Dependencies::new(snapshot);
     json.push_str(",\"flags\":");
     list(&mut json, tables.flags.iter().enumerate(), |json, (id, flag)| {
         let variants = flag.variants.of(&tables.variants);
@@ -41,9 +42,12 @@ pub(super) fn describe(snapshot: &Snapshot) -> String {
         json.push(',');
         list(json, flag.rules.of(&tables.rules), |json, rule| string(json, snapshot.text(rule.id)));
         json.push(',');
-        list(json, reads.flag(id), |json, attribute| number(json, u64::from(attribute)));
+        list(json, dependencies.flag(id).reads, |json, attribute| number(json, u64::from(attribute)));
         json.push(']');
     });
+    json.push_str(",\"changed\":");
+    let changed = before.map(|before| snapshot.changes_since(before)).unwrap_or_default();
+    list(&mut json, changed, |json, flag| string(json, flag));
     json.push('}');
     json
 }
@@ -148,80 +152,4 @@ fn instant(json: &mut String, member: &str, instant: Option<Timestamp>) {
         json.push_str(member);
         json.push_str(&instant.as_millis().to_string());
     }
-}
-
-/// Works out which attributes an evaluation may read.
-struct Reads<'t> {
-    tables: &'t Tables,
-    /// By segment, once known.
-    segments: Vec<Option<Vec<AttributeId>>>,
-    /// By flag, once known.
-    flags: Vec<Option<Vec<AttributeId>>>,
-}
-
-impl<'t> Reads<'t> {
-    fn new(tables: &'t Tables) -> Self {
-        Reads { tables, segments: vec![None; tables.segments.len()], flags: vec![None; tables.flags.len()] }
-    }
-
-    fn flag(&mut self, id: usize) -> Vec<AttributeId> {
-        if let Some(known) = &self.flags[id] {
-            return known.clone();
-        }
-        let tables = self.tables;
-        let flag = &tables.flags[id];
-        let mut read = vec![flag.bucket_by];
-        read.extend(flag.layer.map(|layer| tables.layers[usize::from(layer.layer)].by));
-        read.extend(flag.holdouts.of(&tables.holdout_ids).iter().map(|&id| tables.holdouts[usize::from(id)].by));
-        let allow = flag.allow.of(&tables.allows).iter().map(|allow| allow.people.segments);
-        for segments in [flag.deny.segments, flag.exclude.segments].into_iter().chain(allow) {
-            for &segment in segments.of(&tables.segment_ids) {
-                read.extend(self.segment(usize::from(segment)));
-            }
-        }
-        for when in flag.rules.of(&tables.rules).iter().filter_map(|rule| rule.when) {
-            self.condition(when, &mut read);
-        }
-        for prerequisite in flag.prerequisites.of(&tables.prerequisites) {
-            read.extend(self.flag(prerequisite.flag as usize));
-        }
-        self.flags[id].insert(distinct(read)).clone()
-    }
-
-    fn segment(&mut self, id: usize) -> Vec<AttributeId> {
-        if let Some(known) = &self.segments[id] {
-            return known.clone();
-        }
-        let segment = &self.tables.segments[id];
-        let mut read = vec![segment.by];
-        if let Some(when) = segment.when {
-            self.condition(when, &mut read);
-        }
-        self.segments[id].insert(distinct(read)).clone()
-    }
-
-    fn condition(&mut self, at: u32, read: &mut Vec<AttributeId>) {
-        let end = match self.tables.conditions[at as usize] {
-            Condition::All { end } | Condition::Any { end } | Condition::Not { end } => end,
-            Condition::Segment(_) | Condition::Test(..) => at + 1,
-        };
-        for at in at..end {
-            match self.tables.conditions[at as usize] {
-                Condition::Segment(id) => read.extend(self.segment(usize::from(id))),
-                Condition::Test(attribute, _) => read.push(attribute),
-                _ => {}
-            }
-        }
-    }
-}
-
-/// Each number once, in order. By insertion: there are few, and sorting takes code.
-fn distinct(ids: Vec<AttributeId>) -> Vec<AttributeId> {
-    let mut distinct: Vec<AttributeId> = Vec::new();
-    for id in ids {
-        if let Err(place) = distinct.binary_search(&id) {
-            distinct.insert(place, id);
-        }
-    }
-    distinct
 }

@@ -34,6 +34,10 @@ fn thrown(message: &str) -> JsError {
     JsError::new(message)
 }
 
+fn trusted_keys(jwks: &str) -> Result<TrustedKeys, JsError> {
+    TrustedKeys::from_jwks(jwks.as_bytes()).map_err(|error| thrown(&error.text()))
+}
+
 /// The clock: what the caller says, or where that is NaN, the system's.
 fn clock(now: f64) -> Timestamp {
     let now = if now.is_nan() { js_sys::Date::now() } else { now };
@@ -114,7 +118,7 @@ impl Engine {
     /// Where the text is no set of Ed25519 keys.
     #[wasm_bindgen(js_name = setKeys)]
     pub fn set_keys(&mut self, jwks: &str) -> Result<(), JsError> {
-        self.keys = TrustedKeys::from_jwks(jwks.as_bytes()).map_err(|error| thrown(&error.text()))?;
+        self.keys = trusted_keys(jwks)?;
         Ok(())
     }
 
@@ -124,16 +128,30 @@ impl Engine {
     /// # Errors
     /// Where no trusted key signed it as it should be signed.
     pub fn open(&mut self, envelope: &[u8]) -> Result<JsValue, JsError> {
+        let (envelope, candidates) = self.read(envelope, &self.keys, Typ::Snapshot)?;
+        self.opened = Some(envelope);
+        Ok(candidates)
+    }
+
+    /// The same for an envelope of pins, whose keys are a JWK set of their own.
+    ///
+    /// # Errors
+    /// Where the keys are none, or none of them signed it as it should be signed.
+    #[wasm_bindgen(js_name = openPins)]
+    pub fn open_pins(&self, envelope: &[u8], jwks: &str) -> Result<JsValue, JsError> {
+        let keys = trusted_keys(jwks)?;
+        Ok(self.read(envelope, &keys, Typ::Pins)?.1)
+    }
+
+    fn read(&self, envelope: &[u8], keys: &TrustedKeys, typ: Typ) -> Result<(Envelope, JsValue), JsError> {
         let envelope = Envelope::parse(envelope).map_err(|error| thrown(&error.text()))?;
-        let candidates = envelope
-            .candidates(&self.keys, self.gatekeeper.environment(), Typ::Snapshot)
-            .map_err(|error| thrown(&error.text()))?;
+        let candidates =
+            envelope.candidates(keys, self.gatekeeper.environment(), typ).map_err(|error| thrown(&error.text()))?;
         let candidates: Vec<Candidate<'_>> =
             candidates.iter().map(|of| Candidate(of.kid, of.public_key, &of.signing_input, of.signature)).collect();
         let candidates =
             serde_wasm_bindgen::to_value(&candidates).map_err(|_| thrown("the engine cannot hand this over"))?;
-        self.opened = Some(envelope);
-        Ok(candidates)
+        Ok((envelope, candidates))
     }
 
     /// Takes the envelope opened last, one of whose candidates the caller has verified, and describes its snapshot (see
@@ -157,15 +175,20 @@ impl Engine {
             }
         };
         self.subject.reset(snapshot.tables.attributes.spans.len());
-        let description = describe::describe(&snapshot);
+        let description = describe::describe(&snapshot, self.snapshot.as_ref());
         self.snapshot = Some(snapshot);
         Ok(Some(description))
     }
 
-    /// Pins a flag in this process: to a variant, or to `off` where there is none.
+    /// Pins a flag from now on: to a variant, or to `off` where there is none.
     pub fn pin(&mut self, flag: String, variant: Option<String>) {
         let pin = variant.map_or(Pin::Off, Pin::Variant);
         self.pins = std::mem::take(&mut self.pins).with(flag, pin);
+    }
+
+    /// Takes all pins away.
+    pub fn unpin(&mut self) {
+        self.pins = Pins::default();
     }
 
     /// Where in the module's memory a context of up to so many bytes is to be written, until more are asked for. What
@@ -235,8 +258,8 @@ fn until(outcome: &Outcome) -> f64 {
     if outcome.until == Timestamp::MAX { f64::INFINITY } else { outcome.until.as_millis() as f64 }
 }
 
-/// Packs an outcome: variant (12 bits), reason (4), error code (4), step (4), key missing (1); `codes.ts` is the other
-/// half.
+/// Packs an outcome: variant (12 bits), reason (4), error code (4), step (4), key missing (1), whether there is an `until`
+/// (1); `codes.ts` is the other half.
 fn pack(outcome: &Outcome) -> u32 {
     let reason = match outcome.reason {
         Reason::Static => 0,
@@ -270,7 +293,8 @@ fn pack(outcome: &Outcome) -> u32 {
         Step::Default => 12,
     };
     let variant = u32::from(outcome.variant.unwrap_or(0));
-    variant | reason << 12 | error << 16 | step << 20 | u32::from(outcome.key_missing) << 24
+    let flags = u32::from(outcome.key_missing) | u32::from(outcome.until != Timestamp::MAX) << 1;
+    variant | reason << 12 | error << 16 | step << 20 | flags << 24
 }
 
 const ERROR: u32 = 6;
