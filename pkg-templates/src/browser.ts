@@ -1,6 +1,6 @@
 // Browsers and bundlers: the module is an asset beside this file.
-import { useModule } from "./instance.js";
+import { page, useRuntime } from "./runtime.js";
 
-useModule(() => fetch(new URL("./flagstone_bg.wasm", import.meta.url)));
+useRuntime(page, () => fetch(new URL("./flagstone_bg.wasm", import.meta.url)));
 
 export * from "./client.js";

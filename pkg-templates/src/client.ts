@@ -1,5 +1,6 @@
 import {
   errorCodeOf,
+  isBoundInTime,
   isError,
   keyMissingOf,
   reasonOf,
@@ -13,11 +14,19 @@ import {
   type Step,
 } from "./codes.js";
 import type { EvaluationContext } from "./encode.js";
-import { Host, LoadError, type LoadErrorCode, type Outcome, type Subject as Attributes } from "./host.js";
+import { Host, LoadError, type LoadErrorCode, type Outcome, type Pins, type Subject as Attributes } from "./host.js";
 import { load } from "./instance.js";
+import { findPins, readPins, type OverrideOptions } from "./overrides.js";
+import { runtime } from "./runtime.js";
+import { Schedule, timer } from "./schedule.js";
+import { reason, Source } from "./source.js";
+import type { SnapshotStorage, StoredSnapshot } from "./storage.js";
 
 export { LoadError };
-export type { ErrorCode, EvaluationContext, FlagType, JsonValue, LoadErrorCode, Reason, Step };
+export { cacheStorage, kvStorage, webStorage } from "./storage.js";
+export type { KeyValueNamespace, SnapshotStorage, StoredSnapshot } from "./storage.js";
+export type { OverrideOptions } from "./overrides.js";
+export type { ErrorCode, EvaluationContext, FlagType, JsonValue, LoadErrorCode, Pins, Reason, Step };
 
 /** A signed envelope: a JWS in the general JSON serialization, its payload unencoded. */
 export interface Envelope {
@@ -43,13 +52,57 @@ export interface StartOptions {
   readonly audience?: "client" | "server";
   /** Who may sign snapshots. */
   readonly keys: KeySet;
+  /** An envelope to start with before the source has answered: one inlined in the page that a server rendered. */
+  readonly bootstrap?: EnvelopeSource;
+  /**
+   * Where the last good snapshot is kept, for starting without a network. By default `localStorage` in pages and nothing
+   * elsewhere; false for nothing.
+   */
+  readonly storage?: SnapshotStorage | false;
+  /**
+   * How often the source is asked for news, in milliseconds, at least 1,000; a fifth more or less, and more rarely while it
+   * fails. By default 30,000, and never in Workers, where nothing runs between requests; false for never.
+   */
+  readonly poll?: number | false;
+  /** The URL of server-sent events that tell of news: whatever the event, the source is asked at once. */
+  readonly stream?: string | URL;
+  /** How long the source may take to answer, in milliseconds. By default 10,000. */
+  readonly timeout?: number;
+  /**
+   * How long {@link FlagstoneClient.start} waits for the source, in milliseconds. After that the client serves defaults until
+   * there is an answer. By default 5,000.
+   */
+  readonly startTimeout?: number;
+  /** Where warnings go, one for each thing that goes wrong until it goes right again. By default `console.warn`. */
+  readonly warn?: (message: string) => void;
   /** The clock that schedules and expiry go by, in milliseconds since 1970. By default the system's. */
   readonly now?: () => number;
   /**
    * Flags pinned in this process, for testing: by flag, a variant's name, or null for off. Pins stand outside the promise
    * that everyone lands in the same cohort everywhere, so they show in results: reason STATIC, step `offPin` or `onPin`.
    */
-  readonly pins?: Readonly<Record<string, string | null>>;
+  readonly pins?: Pins;
+  /** Takes pins for this browser from a signed link or a cookie. Off unless given. */
+  readonly overrides?: OverrideOptions;
+}
+
+/** What a client is up to: OpenFeature's provider statuses. */
+export type State =
+  /** It has no snapshot yet, or was closed. */
+  | "NOT_READY"
+  /** It serves the newest snapshot that it knows of. */
+  | "READY"
+  /** It serves the last good snapshot, which has expired or could not be compared with the source's. */
+  | "STALE"
+  /** It has no snapshot, and serves defaults. It goes on trying. */
+  | "ERROR"
+  /** It never will have one, for the engine cannot run here. It serves defaults. */
+  | "FATAL";
+
+/** What else there is to say about a subject. */
+export interface SubjectOptions {
+  /** Flags pinned for this one alone, instead of what is pinned for all. */
+  readonly pins?: Pins;
 }
 
 /** What else there is to say about a result. */
@@ -130,17 +183,26 @@ export interface FlagInfo {
 
 /** What a client tells its listeners. */
 export interface Events {
-  /** It holds its first snapshot. */
+  /** It serves its first snapshot, or is current again after it was stale. */
   ready: { readonly version: number };
-  /** It holds a newer one. */
-  change: { readonly version: number };
-  /** A snapshot was not taken. What was held before is still held. */
-  error: Error;
+  /** These flags may have other results: their definition changed, that of what they name included, or they are due by the clock. */
+  change: { readonly version: number; readonly changed: readonly string[] };
+  /** What it serves has expired, or cannot be compared with what the source has. */
+  stale: { readonly version: number };
+  /** Something went wrong. What was held before is still held. */
+  error: LoadError;
 }
 
-/** A client is not given up on for one server that does not answer. */
-const FETCH_TIMEOUT_MS = 10_000;
+const POLL = 30_000;
+const MIN_POLL = 1000;
+const TIMEOUT = 10_000;
+const START_TIMEOUT = 5000;
+/** Changes by the clock are told of at most this often, in milliseconds. */
+const MIN_DUE = 1000;
+/** What engines allow clocks to be off, in milliseconds. */
+const CLOCK_SKEW = 300_000;
 
+const CLOSED = "the client was closed";
 const NOT_READY = "no usable snapshot was loaded";
 
 /**
@@ -158,33 +220,65 @@ const NOT_READY = "no usable snapshot was loaded";
  * ```
  */
 export class FlagstoneClient {
-  readonly #host: Host;
+  readonly #options: StartOptions;
   readonly #clock: (() => number) | undefined;
+  readonly #storage: SnapshotStorage | undefined;
+  readonly #source: Source | undefined;
   readonly #listeners = new Map<string, Set<(event: never) => void>>();
-  /** The load under way and all that wait for it. */
-  #loads: Promise<unknown> = Promise.resolve();
-  #error: Error | undefined;
-  #closed = false;
+  readonly #closing = new AbortController();
+  /** What was warned of and has not gone right since. */
+  readonly #warned = new Set<string>();
+  /** When results that were given out may change by the clock, by flag. */
+  readonly #due = new Map<string, number>();
+  #dueTimer: { readonly at: number; readonly cancel: () => void } | undefined;
+  #expiryTimer: (() => void) | undefined;
+  #host: Host | undefined;
+  #keys: KeySet;
+  #refreshing: Promise<boolean> | undefined;
+  #taking: Promise<boolean> = Promise.resolve(false);
+  /** What the source answered last: who it was, as it calls it. */
+  #etag: string | undefined;
+  #refreshed: number | undefined;
+  #error: LoadError | undefined;
+  /** Whether the source failed since it last answered. */
+  #isBehind = false;
+  #state: State = "NOT_READY";
 
-  private constructor(host: Host, clock: (() => number) | undefined) {
-    this.#host = host;
-    this.#clock = clock;
+  private constructor(options: StartOptions) {
+    const { environment, audience = "client", source, stream, poll, timeout = TIMEOUT, storage, now } = options;
+    if (typeof environment !== "string" || environment === "") {
+      throw new TypeError("environment: expected the name of the environment whose snapshots are taken");
+    }
+    if (poll !== undefined && poll !== false && !(poll >= MIN_POLL)) {
+      throw new TypeError(`poll: expected milliseconds, at least ${MIN_POLL}, or false, found ${String(poll)}`);
+    }
+    this.#options = options;
+    this.#clock = now;
+    this.#keys = options.keys;
+    this.#storage =
+      storage === false ? undefined : (storage ?? runtime().storage(`flagstone:${environment}:${audience}`));
+    if (isUrl(source)) {
+      this.#source = new Source({ url: source, stream, timeout, hasHttpCache: runtime().hasHttpCache });
+    }
   }
 
   /**
-   * Starts a client and has it take its first snapshot.
+   * Starts a client and has it take its first snapshot: the newest of the one inlined in the page, the one kept from last time
+   * and, where neither can be used, the source's.
    *
-   * A snapshot that cannot be had or is not taken leaves the client without one, serving defaults; {@link error} says why.
+   * A snapshot that cannot be had or is not taken leaves the client without one, serving defaults, and so does a host that
+   * cannot run the engine: a page must render and a request must be routed. {@link error} and {@link state} say why.
    *
-   * @throws Where the client can never work: the keys are none, or the engine cannot be loaded.
+   * @throws {TypeError} Where the options can never work: no environment, keys that are none.
    */
   static async start(options: StartOptions): Promise<FlagstoneClient> {
-    const { source, environment, audience = "client", keys, pins = {}, now } = options;
-    await load();
-    const host = new Host({ environment, audience, keys: JSON.stringify(keys), pins: Object.entries(pins) });
-    const client = new FlagstoneClient(host, now);
-    // Its error is kept for `error`.
-    if (source !== undefined) await client.#take(() => read(source)).catch(() => undefined);
+    const client = new FlagstoneClient(options);
+    try {
+      await client.#begin();
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
     return client;
   }
 
@@ -194,7 +288,27 @@ export class FlagstoneClient {
    * @throws {@link LoadError} Where it is not taken. What was held before is still held.
    */
   async load(envelope: EnvelopeSource): Promise<boolean> {
-    return this.#take(() => readEnvelope(envelope));
+    try {
+      const bytes = await readEnvelope(envelope);
+      if (this.#isClosed) throw new Error(CLOSED);
+      const isNew = await this.#take(bytes);
+      if (isNew) await this.#keep(bytes, undefined);
+      return isNew;
+    } catch (error) {
+      throw this.#failed(error);
+    }
+  }
+
+  /**
+   * Asks the source for the newest snapshot now; false where it is the one held already, or there is no source. In Workers,
+   * call it while a request is answered: `ctx.waitUntil(flags.refresh())`.
+   *
+   * @throws {@link LoadError} Where there is none or it is not taken. What was held before is still held.
+   */
+  async refresh(): Promise<boolean> {
+    // A promise of another request cannot be waited for.
+    if (runtime().isPerRequest) return this.#ask();
+    return (this.#refreshing ??= this.#ask().finally(() => (this.#refreshing = undefined)));
   }
 
   /** A boolean flag's value, or `fallback` where there is none. */
@@ -235,17 +349,31 @@ export class FlagstoneClient {
     const flags = this.#description?.flags;
     if (flags === undefined) return all;
     try {
-      const outcomes = this.#host.all(this.#attributes(context), this.#now());
+      const outcomes = this.#hostOf().all(this.#attributes(context), this.#now());
       for (const flag of flags.values()) all[flag.key] = this.#resolve(flag, undefined, outcomes[flag.index]);
     } catch (error) {
-      for (const key of flags.keys()) all[key] = this.#failed(key, undefined, "GENERAL", error);
+      for (const key of flags.keys()) all[key] = this.#fallback(key, undefined, "GENERAL", error);
     }
     return all;
   }
 
   /** Reads a context once, for evaluating many times. It is read again when the snapshot changes. */
-  subject(context: EvaluationContext): Subject {
-    return new Subject(this, context);
+  subject(context: EvaluationContext, options: SubjectOptions = {}): Subject {
+    return new Subject(this, context, options.pins);
+  }
+
+  /**
+   * Verifies pins as a signed link or a cookie carries them, for one user of a server or Worker:
+   * `flags.subject(context, { pins: await flags.readPins(token) })`.
+   *
+   * @throws {@link LoadError} Where nobody whom {@link StartOptions.overrides} trusts has signed them, or where they are for
+   * another environment or have expired.
+   */
+  async readPins(token: string): Promise<Pins> {
+    const { overrides } = this.#options;
+    if (overrides === undefined)
+      throw new LoadError("SIGNATURE", "pins are not taken: start the client with `overrides`");
+    return readPins(await this.#loadEngine(), token, overrides, this.#options, this.#time);
   }
 
   /** How a flag is decided, step by step. */
@@ -257,10 +385,10 @@ export class FlagstoneClient {
     const found = this.#description?.flags.get(flag);
     if (found === undefined) return { details, steps: [] };
     try {
-      const steps = this.#host.explain(found, this.#attributes(context, found), clock());
+      const steps = this.#hostOf().explain(found, this.#attributes(context, found), clock());
       return { details, steps: steps as ExplainedStep[] };
     } catch (error) {
-      return { details: this.#failed(flag, undefined, "GENERAL", error), steps: [] };
+      return { details: this.#fallback(flag, undefined, "GENERAL", error), steps: [] };
     }
   }
 
@@ -270,12 +398,13 @@ export class FlagstoneClient {
    * @throws Where these are no JWK set of Ed25519 keys.
    */
   setKeys(keys: KeySet): void {
-    this.#host.setKeys(JSON.stringify(keys));
+    this.#host?.setKeys(JSON.stringify(keys));
+    this.#keys = keys;
   }
 
   /** A random id for a user who has not signed in: 128 random bits, in hexadecimal. */
   anonymousId(): string {
-    return this.#host.anonymousId();
+    return this.#host?.anonymousId() ?? crypto.randomUUID().replaceAll("-", "");
   }
 
   /** The version of the snapshot held, undefined where there is none. */
@@ -300,14 +429,24 @@ export class FlagstoneClient {
     return Array.from(this.#description?.flags.values() ?? [], ({ key, type, variants }) => ({ key, type, variants }));
   }
 
-  /** Why the last snapshot was not taken, undefined where it was. */
-  get error(): Error | undefined {
+  /** What the client is up to. */
+  get state(): State {
+    return this.#state;
+  }
+
+  /** When the source last said what is newest. In Workers: whether it is time to {@link refresh}. */
+  get refreshed(): Date | undefined {
+    return this.#refreshed === undefined ? undefined : new Date(this.#refreshed);
+  }
+
+  /** What went wrong last, undefined where it has gone right since. */
+  get error(): LoadError | undefined {
     return this.#error;
   }
 
   /**
    * Calls `listener` for each event; call what it returns to have it stop. As OpenFeature has it, what is already the case
-   * (ready, or an error before any snapshot was taken) is told right away.
+   * (ready, stale, or an error before any snapshot was taken) is told right away.
    */
   on<E extends keyof Events>(event: E, listener: (event: Events[E]) => void): () => void {
     const listeners = this.#listeners.get(event) ?? new Set();
@@ -319,25 +458,43 @@ export class FlagstoneClient {
     listeners.add(own);
     queueMicrotask(() => {
       if (!listeners.has(own)) return;
-      if (event === "ready" && this.version !== undefined) tell(own, { version: this.version } as Events[E]);
-      if (event === "error" && this.version === undefined && this.#error) tell(own, this.#error as Events[E]);
+      const { version } = this;
+      const current = { READY: "ready", STALE: "stale", ERROR: "error", FATAL: "error", NOT_READY: undefined }[
+        this.#state
+      ];
+      if (event !== current) return;
+      if (version !== undefined) tell(own, { version } as Events[E]);
+      else if (this.#error !== undefined) tell(own, this.#error as Events[E]);
     });
     return () => {
       listeners.delete(own);
     };
   }
 
-  /** Ends the client: from now on it serves defaults. */
+  /** Ends the client, with its timers and requests: from now on it serves defaults. */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.#isClosed) return;
+    this.#state = "NOT_READY";
     this.#listeners.clear();
-    await this.#loads;
-    this.#host.free();
+    this.#closing.abort(new Error(CLOSED));
+    this.#dueTimer?.cancel();
+    this.#expiryTimer?.();
+    await this.#taking;
+    this.#host?.free();
+  }
+
+  get #isClosed(): boolean {
+    return this.#closing.signal.aborted;
   }
 
   get #description() {
-    return this.#closed ? undefined : this.#host.description;
+    return this.#isClosed ? undefined : this.#host?.description;
+  }
+
+  /** Where there is a description. */
+  #hostOf(): Host {
+    if (this.#host === undefined) throw new Error(NOT_READY);
+    return this.#host;
   }
 
   #now(): number {
@@ -346,15 +503,17 @@ export class FlagstoneClient {
 
   /** What the context says of the attributes that a flag may read, or every flag. */
   #attributes(context: EvaluationContext | Subject | undefined, flag?: Flag): Attributes {
-    if (Subject.is(context)) return context.read(this.#host);
-    return this.#host.read(context, flag?.reads);
+    const host = this.#hostOf();
+    return Subject.is(context) ? context.read(host) : host.read(context, flag?.reads);
   }
 
   #value<T>(key: string, type: FlagType, fallback: T, context: EvaluationContext | Subject | undefined): T {
     try {
       const flag = this.#description?.flags.get(key);
       if (flag?.type !== type) return fallback;
-      const packed = this.#host.evaluate(flag, this.#attributes(context, flag), this.#now());
+      const host = this.#hostOf();
+      const packed = host.evaluate(flag, this.#attributes(context, flag), this.#now());
+      if (isBoundInTime(packed)) this.#watch(flag.key, host.until());
       const value = isError(packed) ? undefined : flag.values[variantOf(packed)];
       return value === undefined ? fallback : (value as T);
     } catch {
@@ -371,19 +530,20 @@ export class FlagstoneClient {
   ): EvaluationDetails<T> {
     const description = this.#description;
     if (description === undefined) {
-      const why = this.#closed ? "the client was closed" : (this.#error?.message ?? "none was given");
-      return this.#failed(key, fallback, "PROVIDER_NOT_READY", `${NOT_READY}: ${why}`);
+      const why = this.#isClosed ? CLOSED : (this.#error?.message ?? "none was given");
+      const code = this.#state === "FATAL" ? "PROVIDER_FATAL" : "PROVIDER_NOT_READY";
+      return this.#fallback(key, fallback, code, `${NOT_READY}: ${why}`);
     }
     const flag = description.flags.get(key);
     if (flag === undefined)
-      return this.#failed(key, fallback, "FLAG_NOT_FOUND", `the snapshot holds no flag \`${key}\``);
+      return this.#fallback(key, fallback, "FLAG_NOT_FOUND", `the snapshot holds no flag \`${key}\``);
     if (type !== undefined && flag.type !== type) {
-      return this.#failed(key, fallback, "TYPE_MISMATCH", `the flag \`${key}\` is a ${flag.type} flag, not ${type}`);
+      return this.#fallback(key, fallback, "TYPE_MISMATCH", `the flag \`${key}\` is a ${flag.type} flag, not ${type}`);
     }
     try {
-      return this.#resolve(flag, fallback, this.#host.outcome(flag, this.#attributes(context, flag), clock()));
+      return this.#resolve(flag, fallback, this.#hostOf().outcome(flag, this.#attributes(context, flag), clock()));
     } catch (error) {
-      return this.#failed(key, fallback, "GENERAL", error);
+      return this.#fallback(key, fallback, "GENERAL", error);
     }
   }
 
@@ -393,23 +553,26 @@ export class FlagstoneClient {
     const [step, reason, variant] = [stepOf(packed), reasonOf(packed), flag.variants[variantOf(packed)]];
     const rule = flag.rules[outcome?.rule ?? -1];
     if (outcome === undefined || step === undefined || reason === undefined || variant === undefined) {
-      return this.#failed(flag.key, fallback, "GENERAL", "the engine gave no result");
+      return this.#fallback(flag.key, fallback, "GENERAL", "the engine gave no result");
     }
     // Spreading what is there and what is not took a fifth of the time of an evaluation.
     const flagMetadata: { -readonly [Name in keyof FlagMetadata]: FlagMetadata[Name] } = this.#metadata;
     flagMetadata.step = step;
     if (rule !== undefined) flagMetadata.rule = rule;
     if (keyMissingOf(packed)) flagMetadata.keyMissing = true;
-    if (outcome.until !== Infinity) flagMetadata.until = outcome.until;
+    if (outcome.until !== Infinity) {
+      flagMetadata.until = outcome.until;
+      this.#watch(flag.key, outcome.until);
+    }
     const errorCode = errorCodeOf(packed);
     if (errorCode !== undefined) {
       const why = step === "onPin" ? "is pinned to a variant that it does not have" : "requires what this build lacks";
-      return { ...this.#failed(flag.key, fallback, errorCode, `\`${flag.key}\` ${why}`), flagMetadata };
+      return { ...this.#fallback(flag.key, fallback, errorCode, `\`${flag.key}\` ${why}`), flagMetadata };
     }
     return { flagKey: flag.key, value: flag.values[variantOf(packed)] as T, variant, reason, flagMetadata };
   }
 
-  #failed<T>(flagKey: string, value: T, errorCode: ErrorCode, why: unknown): EvaluationDetails<T> {
+  #fallback<T>(flagKey: string, value: T, errorCode: ErrorCode, why: unknown): EvaluationDetails<T> {
     const errorMessage = why instanceof Error ? why.message : String(why);
     return { flagKey, value, reason: "ERROR", errorCode, errorMessage, flagMetadata: this.#metadata };
   }
@@ -419,23 +582,258 @@ export class FlagstoneClient {
     return version === undefined ? {} : { version };
   }
 
-  /** Takes envelopes one at a time, in the order they were given. */
-  async #take(get: () => Promise<Uint8Array>): Promise<boolean> {
-    const taken = this.#loads.then(async () => {
-      const envelope = await get();
-      if (this.#closed) throw new Error("the client was closed");
-      const first = this.version === undefined;
-      const isNew = await this.#host.take(envelope, () => this.#clock?.() ?? Date.now());
-      this.#error = undefined;
-      const version = this.version;
-      if (isNew && version !== undefined) this.#emit(first ? "ready" : "change", { version });
+  async #begin(): Promise<void> {
+    const { source, bootstrap, overrides } = this.#options;
+    const engine = this.#loadEngine();
+    // It is waited for below.
+    engine.catch(() => undefined);
+    const kept = await this.#read();
+    // Where there is nothing to start with, the source is asked while the engine loads.
+    const isEmpty = kept === undefined && bootstrap === undefined;
+    const current = isEmpty ? this.#keepCurrent() : undefined;
+    try {
+      const host = await engine;
+      if (overrides !== undefined) host.pin(await findPins(host, overrides, this.#options, this.#time));
+    } catch (error) {
+      this.#failed(error);
+    }
+    if (this.#state === "FATAL") return;
+    // What was kept comes first, for whatever is older than that is not taken.
+    if (kept !== undefined) await this.#restore(kept);
+    if (bootstrap !== undefined) {
+      const taken = readEnvelope(bootstrap).then((envelope) => this.#take(envelope));
+      await taken.catch((error: unknown) => {
+        // A page may have been rendered, or cached, before what this browser has seen.
+        if (!(error instanceof LoadError && error.code === "REPLAY")) this.#failed(error);
+      });
+    }
+    await (current ?? this.#keepCurrent());
+    if (source !== undefined && !isUrl(source)) await this.load(source).catch(() => undefined);
+  }
+
+  /** Loads the engine, unless that has been done. */
+  async #loadEngine(): Promise<Host> {
+    if (this.#host !== undefined) return this.#host;
+    try {
+      await load();
+    } catch (error) {
+      // What forbids it here will forbid it again; a file that did not arrive may arrive.
+      if (typeof WebAssembly !== "object" || error instanceof WebAssembly.CompileError) this.#state = "FATAL";
+      throw new LoadError("ENGINE", `the engine cannot be loaded: ${reason(error)}`, { cause: error });
+    }
+    const { environment, audience = "client", pins = {} } = this.#options;
+    let keys: string;
+    try {
+      keys = JSON.stringify(this.#keys);
+      this.#host ??= new Host({ environment, audience, keys, pins });
+    } catch (error) {
+      throw new TypeError(reason(error), { cause: error });
+    }
+    return this.#host;
+  }
+
+  /** What was kept from last time. */
+  async #read(): Promise<StoredSnapshot | undefined> {
+    try {
+      return await this.#storage?.read();
+    } catch (error) {
+      this.#failed(storageError("read", error));
+      return undefined;
+    }
+  }
+
+  async #restore({ envelope, source, etag }: StoredSnapshot): Promise<void> {
+    try {
+      await this.#take(new TextEncoder().encode(envelope));
+      if (source !== undefined && source === this.#source?.identity) this.#etag = etag;
+    } catch (error) {
+      const failure = this.#failed(error);
+      // One that has expired is kept for what it rules out. Another is of no use to anybody.
+      if (failure.code === "EXPIRED" || failure.code === "ENGINE") return;
+      await Promise.resolve(this.#storage?.remove()).catch((error: unknown) =>
+        this.#failed(storageError("removed", error)),
+      );
+    }
+  }
+
+  /** Keeps what was taken, for the next start. */
+  async #keep(envelope: Uint8Array, etag: string | undefined): Promise<void> {
+    const { version } = this;
+    if (this.#storage === undefined || version === undefined) return;
+    const source = this.#source?.identity;
+    try {
+      await this.#storage.write({ envelope: new TextDecoder().decode(envelope), version, source, etag });
+      this.#warned.delete("STORAGE");
+    } catch (error) {
+      this.#failed(storageError("written", error));
+    }
+  }
+
+  /** Asks the source and goes on asking; waits for its first answer where there is nothing to serve yet. */
+  async #keepCurrent(): Promise<void> {
+    const source = this.#source;
+    if (source === undefined || this.#isClosed) return;
+    const wake = runtime();
+    const { poll = POLL, startTimeout = START_TIMEOUT, stream } = this.#options;
+    let first: Promise<unknown>;
+    if (wake.isPerRequest) {
+      // What is kept is served, and whoever answers the request refreshes it when it is time.
+      if (this.version !== undefined) return;
+      first = this.refresh().catch(() => false);
+    } else {
+      const refresh = (): Promise<boolean> => this.refresh();
+      const deaf = (error: unknown): void => {
+        this.#warn("STREAM", `the stream of news is not there: ${reason(error)}; the source is asked now and then`);
+      };
+      const schedule = new Schedule(source, poll === false ? undefined : poll, refresh, () => this.version, deaf);
+      const stop = wake.onWake(() => {
+        schedule.wake();
+      });
+      this.#closing.signal.addEventListener("abort", () => {
+        schedule.stop();
+        stop();
+      });
+      first = schedule.start(stream !== undefined);
+    }
+    if (this.version !== undefined) return;
+    let handle: unknown;
+    const late = new Promise((waited) => (handle = setTimeout(waited, startTimeout)));
+    await Promise.race([first, late]);
+    clearTimeout(handle as number);
+  }
+
+  async #ask(): Promise<boolean> {
+    const source = this.#source;
+    if (source === undefined) return false;
+    try {
+      // Without a snapshot there is nothing that an ETag could stand for.
+      const etag = this.version === undefined ? undefined : this.#etag;
+      const answer = await source.fetch(etag, this.#closing.signal);
+      const isNew = answer !== undefined && (await this.#take(answer.envelope));
+      this.#isBehind = false;
+      this.#etag = answer === undefined ? etag : answer.etag;
+      this.#refreshed = this.#time();
+      this.#succeeded();
+      if (isNew) await this.#keep(answer.envelope, answer.etag);
       return isNew;
-    });
-    this.#loads = taken.catch((error: unknown) => {
-      this.#error = error instanceof Error ? error : new Error(String(error));
-      this.#emit("error", this.#error);
-    });
+    } catch (error) {
+      this.#isBehind = true;
+      throw this.#failed(error);
+    }
+  }
+
+  /** Takes an envelope: one after another, in the order they are given. */
+  async #take(envelope: Uint8Array): Promise<boolean> {
+    // But not after another request's, which may never end.
+    if (runtime().isPerRequest) return this.#takeNow(envelope);
+    const taken = this.#taking.then(() => this.#takeNow(envelope));
+    this.#taking = taken.catch(() => false);
     return taken;
+  }
+
+  async #takeNow(envelope: Uint8Array): Promise<boolean> {
+    const host = await this.#loadEngine();
+    const before = host.description;
+    const isNew = await host.take(envelope, this.#time);
+    if (this.#isClosed) throw new Error(CLOSED);
+    if (!isNew) return false;
+    this.#due.clear();
+    this.#awaitExpiry();
+    this.#succeeded();
+    const { version, changed } = this.#description ?? {};
+    if (before !== undefined && version !== undefined && changed !== undefined && changed.length > 0) {
+      this.#emit("change", { version, changed });
+    }
+    return true;
+  }
+
+  /** The clock, in milliseconds since 1970. */
+  readonly #time = (): number => this.#clock?.() ?? Date.now();
+
+  #succeeded(): void {
+    this.#error = undefined;
+    // Whether it can be kept, or is told of, is another matter.
+    for (const what of this.#warned) if (what !== "STORAGE" && what !== "STREAM") this.#warned.delete(what);
+    this.#settle();
+  }
+
+  /** Works out the state where there is a snapshot, and tells of a new one. */
+  #settle(): void {
+    const { version, expires } = this.#description ?? {};
+    if (version === undefined) return;
+    const isStale = this.#isBehind || (expires !== undefined && this.#time() > expires + CLOCK_SKEW);
+    const state = isStale ? "STALE" : "READY";
+    if (this.#state === state) return;
+    this.#state = state;
+    this.#emit(isStale ? "stale" : "ready", { version });
+  }
+
+  /** Tells of something that went wrong, once in the console until it goes right. */
+  #failed(error: unknown): LoadError {
+    if (error instanceof TypeError) throw error;
+    const failure = error instanceof LoadError ? error : new LoadError("FETCH", reason(error), { cause: error });
+    if (this.#isClosed) return failure;
+    // A snapshot that cannot be kept is still the newest.
+    if (failure.code !== "STORAGE") {
+      this.#error = failure;
+      if (this.version === undefined && this.#state !== "FATAL") this.#state = "ERROR";
+    }
+    const { version } = this;
+    const served = version === undefined ? "defaults are served" : `version ${version} is served on`;
+    this.#warn(failure.code, `${failure.message}; ${served}`);
+    this.#emit("error", failure);
+    this.#settle();
+    return failure;
+  }
+
+  /** Says what is wrong, once until it is right again. */
+  #warn(what: string, message: string): void {
+    if (this.#warned.has(what)) return;
+    this.#warned.add(what);
+    (this.#options.warn ?? console.warn)(`flagstone: ${message}`);
+  }
+
+  /** Tells when the snapshot held expires. */
+  #awaitExpiry(): void {
+    this.#expiryTimer?.();
+    const expires = this.#description?.expires;
+    if (expires === undefined || runtime().isPerRequest) return;
+    this.#expiryTimer = timer(
+      () => {
+        this.#settle();
+        if (this.#state === "READY") this.#awaitExpiry();
+      },
+      expires + CLOCK_SKEW + 1 - this.#time(),
+    );
+  }
+
+  /** Tells when a result that is given out may change by the clock. */
+  #watch(flag: string, until: number): void {
+    const known = this.#due.get(flag);
+    if ((known !== undefined && known <= until) || runtime().isPerRequest) return;
+    this.#due.set(flag, until);
+    if (this.#dueTimer !== undefined && this.#dueTimer.at <= until) return;
+    this.#dueTimer?.cancel();
+    const cancel = timer(
+      () => {
+        this.#dueTimer = undefined;
+        this.#tellDue();
+      },
+      Math.max(until - this.#time(), MIN_DUE),
+    );
+    this.#dueTimer = { at: until, cancel };
+  }
+
+  #tellDue(): void {
+    const now = this.#time();
+    const changed = [...this.#due].filter(([, until]) => until <= now).map(([flag]) => flag);
+    for (const flag of changed) this.#due.delete(flag);
+    // The clock may have been set, or the time too long for one timer.
+    const left = [...this.#due];
+    this.#due.clear();
+    for (const [flag, until] of left) this.#watch(flag, until);
+    const { version } = this;
+    if (changed.length > 0 && version !== undefined) this.#emit("change", { version, changed });
   }
 
   #emit<E extends keyof Events>(event: E, detail: Events[E]): void {
@@ -447,13 +845,15 @@ export class FlagstoneClient {
 export class Subject {
   readonly #client: FlagstoneClient;
   readonly #context: EvaluationContext;
+  readonly #pins: Pins | undefined;
   #attributes: Attributes | undefined;
   #description: unknown;
 
   /** @internal */
-  constructor(client: FlagstoneClient, context: EvaluationContext) {
+  constructor(client: FlagstoneClient, context: EvaluationContext, pins?: Pins) {
     this.#client = client;
     this.#context = context;
+    this.#pins = pins;
   }
 
   /** @internal Not `instanceof`, which runs a proxy's code. */
@@ -464,7 +864,7 @@ export class Subject {
   /** @internal */
   read(host: Host): Attributes {
     if (this.#attributes === undefined || this.#description !== host.description) {
-      this.#attributes = host.read(this.#context);
+      this.#attributes = { ...host.read(this.#context), pins: this.#pins };
       this.#description = host.description;
     }
     return this.#attributes;
@@ -521,15 +921,12 @@ function tell<T>(listener: (event: T) => void, event: T): void {
   }
 }
 
-async function read(source: string | URL | EnvelopeSource): Promise<Uint8Array> {
-  const isUrl = source instanceof URL || (typeof source === "string" && !source.trimStart().startsWith("{"));
-  if (!isUrl) return readEnvelope(source);
-  try {
-    return await readEnvelope(await fetch(source, { signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) }));
-  } catch (error) {
-    if (error instanceof LoadError) throw error;
-    throw new LoadError("FETCH", `${String(source)} cannot be fetched: ${String(error)}`, { cause: error });
-  }
+function isUrl(source: string | URL | EnvelopeSource | undefined): source is string | URL {
+  return source instanceof URL || (typeof source === "string" && !source.trimStart().startsWith("{"));
+}
+
+function storageError(done: string, error: unknown): LoadError {
+  return new LoadError("STORAGE", `the last good snapshot cannot be ${done}: ${reason(error)}`, { cause: error });
 }
 
 /** The envelope's bytes, which nobody else can change. */

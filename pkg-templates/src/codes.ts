@@ -5,7 +5,7 @@
 export type Reason = "STATIC" | "DEFAULT" | "TARGETING_MATCH" | "SPLIT" | "DISABLED" | "STALE" | "ERROR";
 
 /** What went wrong: OpenFeature's error codes. Wherever there is one, the caller's default is what was served. */
-export type ErrorCode = "PROVIDER_NOT_READY" | "FLAG_NOT_FOUND" | "TYPE_MISMATCH" | "GENERAL";
+export type ErrorCode = "PROVIDER_NOT_READY" | "PROVIDER_FATAL" | "FLAG_NOT_FOUND" | "TYPE_MISMATCH" | "GENERAL";
 
 /** A step of the order of precedence. */
 export type Step =
@@ -63,6 +63,8 @@ export const reasonOf = (packed: number): Reason | undefined => REASONS[(packed 
 export const errorCodeOf = (packed: number): ErrorCode | undefined => ERROR_CODES[(packed >>> 16) & 0xf];
 export const stepOf = (packed: number): Step | undefined => STEPS[(packed >>> 20) & 0xf];
 export const keyMissingOf = (packed: number): boolean => ((packed >>> 24) & 1) === 1;
+/** Whether the clock may change the result. */
+export const isBoundInTime = (packed: number): boolean => ((packed >>> 25) & 1) === 1;
 export const isError = (packed: number): boolean => (packed & 0xf0000) !== 0;
 
 /** How many numbers `evaluateAll` gives a flag: the packed result, the rule's index, and until when. */
@@ -93,6 +95,8 @@ export interface Description {
   /** The attributes' paths, by number. */
   readonly attributes: readonly (readonly string[])[];
   readonly flags: ReadonlyMap<string, Flag>;
+  /** The flags that the snapshot held before had otherwise, or one of the two has not. */
+  readonly changed: readonly string[];
 }
 
 type RawFlag = [string, FlagType, string[], JsonValue[], string[], number[]];

@@ -1,17 +1,20 @@
-import { NUMBERS_A_FLAG, readDescription, type Description, type Flag } from "./codes.js";
+import { isBoundInTime, NUMBERS_A_FLAG, readDescription, type Description, type Flag } from "./codes.js";
 import { ContextError, Encoder, readAttribute } from "./encode.js";
 import { anonymousId, Engine } from "./flagstone.js";
 import { abandon, exports, generation } from "./instance.js";
 import { verifiesAny, type Candidate } from "./verify.js";
 
-/** Why an envelope was not taken. */
-export type LoadErrorCode = "FETCH" | "ENVELOPE" | "SIGNATURE" | "SNAPSHOT" | "REPLAY" | "EXPIRED";
+/** What went wrong. */
+export type LoadErrorCode =
+  "ENGINE" | "FETCH" | "STORAGE" | "ENVELOPE" | "SIGNATURE" | "SNAPSHOT" | "REPLAY" | "EXPIRED";
 
-/** An envelope that was not taken. Whatever was held before is still held. */
+/** A snapshot that could not be had, or was not taken. Whatever was held before is still held. */
 export class LoadError extends Error {
   override name = "LoadError";
   /**
+   * - `ENGINE`: the engine itself, or what checks signatures, could not be loaded.
    * - `FETCH`: it could not be fetched.
+   * - `STORAGE`: where the last good one is kept could not be read or written.
    * - `ENVELOPE`: it is no envelope, or no trusted key signed it as it should.
    * - `SIGNATURE`: the signature does not verify: someone changed the envelope.
    * - `SNAPSHOT`: what was signed is no snapshot, or one for another environment or audience.
@@ -31,6 +34,8 @@ const CODES: Readonly<Record<string, LoadErrorCode>> = { ReplayError: "REPLAY", 
 
 /** What a context says of some attributes, read once. */
 export interface Subject {
+  /** What is pinned for this one; by default what is pinned for all. */
+  readonly pins?: Pins | undefined;
   readonly ids: readonly number[];
   readonly attributes: readonly ReturnType<typeof readAttribute>[];
 }
@@ -44,14 +49,16 @@ export interface Outcome {
   readonly until: number;
 }
 
+/** Pinned flags: by flag, a variant's name, or null for off. */
+export type Pins = Readonly<Record<string, string | null>>;
+
 /** What an engine is for. */
 export interface HostOptions {
   readonly environment: string;
   readonly audience: string;
   /** A JWK set, as JSON. */
   readonly keys: string;
-  /** By flag: a variant's name, or null for off. */
-  readonly pins: readonly (readonly [string, string | null])[];
+  readonly pins: Pins;
 }
 
 /** One client's engine, made anew with what it held whenever the module breaks. */
@@ -60,6 +67,9 @@ export class Host {
   #keys: string;
   #engine: Engine;
   #encoder: Encoder;
+  /** What is pinned for all, and what the engine has pinned now. */
+  #pins: Pins;
+  #pinned: Pins;
   #memory: WebAssembly.Memory;
   #generation: number;
   /** Whom the engine has decoded. */
@@ -74,6 +84,7 @@ export class Host {
   constructor(options: HostOptions) {
     this.#options = options;
     this.#keys = options.keys;
+    this.#pins = this.#pinned = options.pins;
     ({
       engine: this.#engine,
       encoder: this.#encoder,
@@ -93,24 +104,26 @@ export class Host {
     this.#keys = keys;
   }
 
+  /** Pins flags for all from now on, beside what the options pin. */
+  pin(pins: Pins): void {
+    this.#pins = { ...this.#options.pins, ...pins };
+  }
+
   /**
-   * Verifies an envelope and takes its snapshot; false where it is the one held. One at a time: the engine keeps the
-   * envelope opened last.
+   * Verifies an envelope and takes its snapshot; false where it is the one held.
    *
    * @throws {LoadError}
    */
   async take(envelope: Uint8Array, clock: () => number): Promise<boolean> {
     const open = (): Candidate[] => attempt("ENVELOPE", () => this.#ready().open(envelope) as Candidate[]);
-    const keys = this.#keys;
-    const candidates = open();
-    const opened = this.#generation;
-    if (!(await verifiesAny(candidates))) {
-      const kids = candidates.map(([kid]) => JSON.stringify(kid)).join(", ");
-      throw new LoadError("SIGNATURE", `the signature by ${kids} does not verify: the envelope was changed`);
-    }
-    // The module may have been replaced meanwhile, and what was opened gone with it.
-    this.#ready();
-    if (opened !== this.#generation) open();
+    let keys: string;
+    do {
+      keys = this.#keys;
+      await verify(open());
+      // They may have been replaced meanwhile, and what is taken must be what was verified.
+    } while (keys !== this.#keys);
+    // What was opened may be gone by now, with a module that was replaced or for another envelope.
+    open();
     const now = clock();
     const json = attempt("SNAPSHOT", () => this.#ready().take(now));
     if (json === undefined) return false;
@@ -121,10 +134,27 @@ export class Host {
     return true;
   }
 
+  /**
+   * Verifies an envelope of pins, as text, under keys of its own, a JWK set, and returns its payload.
+   *
+   * @throws {LoadError}
+   */
+  async openPins(envelope: string, keys: string): Promise<unknown> {
+    const bytes = new TextEncoder().encode(envelope);
+    await verify(attempt("ENVELOPE", () => this.#ready().openPins(bytes, keys) as Candidate[]));
+    // The engine has read it, so it is JSON and says nothing twice.
+    return JSON.parse((JSON.parse(envelope) as { payload: string }).payload) as unknown;
+  }
+
   /** Reads attributes from a context, all by default. The caller's getters run here and nowhere else. */
   read(context: unknown, ids = this.#ids): Subject {
     const paths = this.#description?.attributes ?? [];
     return { ids, attributes: ids.map((id) => readAttribute(context, paths[id] ?? [])) };
+  }
+
+  /** Until when the result given last holds, in milliseconds. */
+  until(): number {
+    return this.#engine.until();
   }
 
   /** Evaluates a flag; the packed result. */
@@ -140,7 +170,7 @@ export class Host {
     return this.#steadily(() => {
       this.#decode(subject);
       const packed = this.#engine.evaluate(flag.index, now);
-      return { packed, rule: this.#engine.rule(), until: this.#engine.until() };
+      return { packed, rule: this.#engine.rule(), until: isBoundInTime(packed) ? this.#engine.until() : Infinity };
     });
   }
 
@@ -178,6 +208,12 @@ export class Host {
 
   #decode(subject: Subject): void {
     const engine = this.#ready();
+    const pins = subject.pins ?? this.#pins;
+    if (this.#pinned !== pins) {
+      engine.unpin();
+      pin(engine, pins);
+      this.#pinned = pins;
+    }
     if (this.#current === subject) return;
     this.#current = undefined;
     if (!engine.decode(this.#encoder.encode(subject.ids, subject.attributes))) {
@@ -215,7 +251,7 @@ export class Host {
   #make() {
     const { memory } = exports();
     const engine = new Engine(this.#options.environment, this.#options.audience);
-    for (const [flag, variant] of this.#options.pins) engine.pin(flag, variant);
+    pin(engine, this.#pinned);
     if (this.#held !== undefined) {
       // Under the keys and at the time that it was taken: neither a key removed nor the clock takes it away.
       engine.setKeys(this.#held.keys);
@@ -225,6 +261,22 @@ export class Host {
     engine.setKeys(this.#keys);
     return { engine, encoder: new Encoder(memory, (bytes) => engine.buffer(bytes)), memory, generation };
   }
+}
+
+function pin(engine: Engine, pins: Pins): void {
+  for (const [flag, variant] of Object.entries(pins)) engine.pin(flag, variant);
+}
+
+async function verify(candidates: readonly Candidate[]): Promise<void> {
+  let isGood: boolean;
+  try {
+    isGood = await verifiesAny(candidates);
+  } catch (error) {
+    throw new LoadError("ENGINE", `signatures cannot be checked: ${String(error)}`, { cause: error });
+  }
+  if (isGood) return;
+  const kids = candidates.map(([kid]) => JSON.stringify(kid)).join(", ");
+  throw new LoadError("SIGNATURE", `the signature by ${kids} does not verify: the envelope was changed`);
 }
 
 /** A step of loading: the engine's errors are the envelope's fault, and a trap breaks the instance. */

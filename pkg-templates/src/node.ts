@@ -1,7 +1,7 @@
 // Node.js, and what reads its conditions: the module is a file beside this one.
 import { readFile } from "node:fs/promises";
-import { useModule } from "./instance.js";
+import { server, useRuntime } from "./runtime.js";
 
-useModule(() => readFile(new URL("./flagstone_bg.wasm", import.meta.url)));
+useRuntime(server, () => readFile(new URL("./flagstone_bg.wasm", import.meta.url)));
 
 export * from "./client.js";

@@ -17,16 +17,24 @@ export async function verifiesAny(candidates: readonly Candidate[]): Promise<boo
 async function verifies([, publicKey, signingInput, signature]: Candidate): Promise<boolean> {
   // Only secure contexts have it, whatever its type says.
   const subtle = (globalThis.crypto as Crypto | undefined)?.subtle;
-  if (subtle === undefined) {
-    throw new Error("signatures cannot be checked here: WebCrypto needs a page served over https or from localhost");
-  }
+  if (subtle === undefined) return withLibrary(publicKey, signingInput, signature);
   let key: CryptoKey;
   try {
     key = await subtle.importKey("raw", publicKey, "Ed25519", false, ["verify"]);
   } catch {
     // An engine without Ed25519, as browsers were until 2025.
-    const { verifyAsync } = await import("@noble/ed25519");
-    return verifyAsync(signature, signingInput, publicKey, { zip215: false });
+    return withLibrary(publicKey, signingInput, signature);
   }
   return subtle.verify("Ed25519", key, signature, signingInput);
+}
+
+/** Where WebCrypto cannot: old browsers, and pages served over plain http, as on the way from a desk to a phone. */
+async function withLibrary(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
+  const [{ hashes, verify }, { sha512 }] = await Promise.all([
+    import("@noble/ed25519"),
+    import("@noble/hashes/sha2.js"),
+  ]);
+  hashes.sha512 = sha512;
+  // RFC 8032 to the letter, as WebCrypto and the native engine have it.
+  return verify(signature, message, publicKey, { zip215: false });
 }

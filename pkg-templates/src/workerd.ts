@@ -1,7 +1,7 @@
 // Cloudflare Workers and workerd: nothing may be compiled there, so the module comes compiled.
 import module from "./flagstone_bg.wasm";
-import { useModule } from "./instance.js";
+import { worker, useRuntime } from "./runtime.js";
 
-useModule(() => module);
+useRuntime(worker, () => module);
 
 export * from "./client.js";

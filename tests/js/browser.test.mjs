@@ -37,7 +37,7 @@ test("fetches a snapshot and evaluates as Node.js does", async () => {
   const answer = await page.evaluate(
     async ({ imported, options, contexts }) => {
       const { FlagstoneClient } = await import(imported);
-      const flags = await FlagstoneClient.start({ source: "/client.json", ...options });
+      const flags = await FlagstoneClient.start({ source: "/client.json", storage: false, ...options });
       const all = contexts.map((context) => ({ ...flags.all(context) }));
       return { error: flags.error?.message, id: flags.anonymousId(), all: JSON.stringify(all) };
     },
@@ -53,7 +53,7 @@ test("checks signatures", async () => {
   const code = await page.evaluate(
     async ({ imported, options }) => {
       const { FlagstoneClient } = await import(imported);
-      return (await FlagstoneClient.start({ source: "/tampered.json", ...options })).error.code;
+      return (await FlagstoneClient.start({ source: "/tampered.json", storage: false, ...options })).error.code;
     },
     { imported, options },
   );
@@ -64,7 +64,7 @@ test("dates of another frame are dates", async () => {
   const rule = await page.evaluate(
     async ({ imported, options }) => {
       const { FlagstoneClient } = await import(imported);
-      const flags = await FlagstoneClient.start({ source: "/client.json", ...options });
+      const flags = await FlagstoneClient.start({ source: "/client.json", storage: false, ...options });
       const frame = document.body.appendChild(document.createElement("iframe"));
       const signedUp = new frame.contentWindow.Date(1700000000001);
       return flags.details("targeted", false, { signedUp }).flagMetadata.rule;
@@ -79,7 +79,7 @@ test("survives a trap", async () => {
     async ({ imported, options }) => {
       const { FlagstoneClient } = await import(imported);
       const { initSync } = await import("/pkg/flagstone.js");
-      const flags = await FlagstoneClient.start({ source: "/client.json", ...options });
+      const flags = await FlagstoneClient.start({ source: "/client.json", storage: false, ...options });
       new Uint8Array(initSync().memory.buffer).fill(0xff);
       return [flags.boolean("enabled", false), flags.version];
     },

@@ -1,0 +1,47 @@
+// For Node.js; apart from the rest, for bundlers must not meet `node:` modules.
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { isNewer, parse, type SnapshotStorage } from "./storage.js";
+
+/**
+ * Keeps the last good snapshot in a file, which is always whole: it is written beside its place and moved there.
+ *
+ * ```js
+ * import { FlagstoneClient } from "flagstone";
+ * import { fileStorage } from "flagstone/file-storage";
+ *
+ * const flags = await FlagstoneClient.start({ source, environment: "production", keys, storage: fileStorage("/var/lib/app/flags.json") });
+ * ```
+ */
+export function fileStorage(path: string): SnapshotStorage {
+  const read = async () => {
+    try {
+      return parse(await readFile(path, "utf8"));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw error;
+    }
+  };
+  return {
+    read,
+    async write(stored) {
+      if (!isNewer(stored, await read())) return;
+      await mkdir(dirname(path), { recursive: true });
+      const temporary = `${path}.${crypto.randomUUID()}`;
+      try {
+        const file = await open(temporary, "wx");
+        try {
+          await file.writeFile(JSON.stringify(stored));
+          await file.sync();
+        } finally {
+          await file.close();
+        }
+        await rename(temporary, path);
+      } catch (error) {
+        await rm(temporary, { force: true });
+        throw error;
+      }
+    },
+    remove: () => rm(path, { force: true }),
+  };
+}

@@ -1,0 +1,107 @@
+/** A snapshot as it is kept: signed, so that whoever changes it gains nothing. */
+export interface StoredSnapshot {
+  /** The envelope's text. */
+  readonly envelope: string;
+  /** Its version, so that of several writers the newest stays. */
+  readonly version: number;
+  /** Where it came from and the entity tag that it had there, for asking whether it is still the newest. */
+  readonly source?: string | undefined;
+  readonly etag?: string | undefined;
+}
+
+/**
+ * Where a client keeps the last good snapshot, and finds it when it starts again: without a network, and without being shown an
+ * older one than it has seen. What is read is verified like any other.
+ *
+ * Either method may throw or reject: the client says so once and goes on without.
+ */
+export interface SnapshotStorage {
+  /** What is kept, undefined where nothing is. */
+  read(): Promise<StoredSnapshot | undefined> | StoredSnapshot | undefined;
+  /** Keeps another one, unless a newer one is kept. */
+  write(stored: StoredSnapshot): Promise<void> | void;
+  /** Forgets what is kept, which nobody trusted has signed. */
+  remove(): Promise<void> | void;
+}
+
+/** What storages here are named, unless the application says otherwise. */
+const NAME = "flagstone";
+
+/** Keeps it in the page's `localStorage`, or in another storage of that kind. */
+export function webStorage({ name = NAME, storage }: { name?: string; storage?: Storage } = {}): SnapshotStorage {
+  // Asked for when it is needed, for where storage is blocked asking throws.
+  const place = (): Storage => storage ?? localStorage;
+  const read = (): StoredSnapshot | undefined => parse(place().getItem(name));
+  return {
+    read,
+    write(stored) {
+      // Another tab may have been given a newer one.
+      if (!isNewer(stored, read())) return;
+      place().setItem(name, JSON.stringify(stored));
+    },
+    remove() {
+      place().removeItem(name);
+    },
+  };
+}
+
+/** Keeps it in the Cache API, where Workers have it: in one data centre. */
+export function cacheStorage({ name = NAME }: { name?: string } = {}): SnapshotStorage {
+  // Never fetched; a cache's keys are URLs.
+  const key = `https://flagstone.invalid/${encodeURIComponent(name)}`;
+  // Not a cache of its own name, which not every plan has.
+  const cache = (): Promise<Cache> => {
+    const { default: common } = caches as unknown as { default?: Cache };
+    return common === undefined ? caches.open(NAME) : Promise.resolve(common);
+  };
+  return {
+    async read() {
+      const found = await (await cache()).match(key);
+      return parse(await found?.text());
+    },
+    async write(stored) {
+      // Without an age a cache keeps nothing. A year, for the snapshot says itself when it expires.
+      const headers = { "cache-control": "max-age=31536000", "content-type": "application/json" };
+      await (await cache()).put(key, new Response(JSON.stringify(stored), { headers }));
+    },
+    async remove() {
+      await (await cache()).delete(key);
+    },
+  };
+}
+
+/** What Workers KV and its like can do. */
+export interface KeyValueNamespace {
+  get(key: string): Promise<string | null>;
+  put(key: string, value: string): Promise<void>;
+  delete(key: string): Promise<void>;
+}
+
+/** Keeps it in Workers KV, or in anything with its `get` and `put`: in all data centres. */
+export function kvStorage(namespace: KeyValueNamespace, { name = NAME }: { name?: string } = {}): SnapshotStorage {
+  return {
+    read: async () => parse(await namespace.get(name)),
+    async write(stored) {
+      if (isNewer(stored, parse(await namespace.get(name)))) await namespace.put(name, JSON.stringify(stored));
+    },
+    remove: () => namespace.delete(name),
+  };
+}
+
+/** What is kept, as it was written; undefined for what this package has not written. */
+export function parse(text: string | null | undefined): StoredSnapshot | undefined {
+  if (text === null || text === undefined) return undefined;
+  let stored: unknown;
+  try {
+    stored = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const { envelope, version } = (stored ?? {}) as Partial<StoredSnapshot>;
+  return typeof envelope === "string" && typeof version === "number" ? (stored as StoredSnapshot) : undefined;
+}
+
+/** Whether one is to replace another: not if it is older. */
+export function isNewer(stored: StoredSnapshot, kept: StoredSnapshot | undefined): boolean {
+  return kept === undefined || stored.version >= kept.version;
+}
