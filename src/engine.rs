@@ -154,6 +154,33 @@ impl Gatekeeper {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payload(version: u64, expires: &str) -> String {
+        format!(
+            r#"{{"schema":1,"environment":"production","audience":"client","version":{version},
+            "created":"2026-11-21T12:00:00Z","expires":"{expires}","flags":{{}}}}"#
+        )
+    }
+
+    #[test]
+    fn what_had_expired_rules_out_older_ones_and_is_taken_when_the_clock_is_right() {
+        let mut gatekeeper = Gatekeeper::new("production".to_owned(), Audience::Client);
+        let [early, late] = ["2026-11-22T00:00:00Z", "2026-12-31T00:00:00Z"].map(|now| now.parse().unwrap());
+        let [old, newer] = [payload(5, "2027-01-01T00:00:00Z"), payload(6, "2026-12-01T00:00:00Z")];
+        for _ in 0..2 {
+            assert!(matches!(gatekeeper.take(newer.clone(), late), Err(LoadError::Expired { .. })));
+        }
+        assert_eq!(gatekeeper.take(old.clone(), late).unwrap_err(), LoadError::Older { seen: 6, found: 5 });
+        let other = payload(6, "2027-01-01T00:00:00Z");
+        assert_eq!(gatekeeper.take(other, late).unwrap_err(), LoadError::Fork { version: 6 });
+        assert_eq!(gatekeeper.take(newer.clone(), early).unwrap().unwrap().version(), 6);
+        assert!(gatekeeper.take(newer, late).unwrap().is_none(), "it is held");
+    }
+}
+
 #[cfg(feature = "ed25519")]
 mod native {
     use super::{Gatekeeper, LoadError, Loaded};

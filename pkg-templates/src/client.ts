@@ -23,7 +23,7 @@ import { reason, Source } from "./source.js";
 import type { SnapshotStorage, StoredSnapshot } from "./storage.js";
 
 export { LoadError };
-export { cacheStorage, kvStorage, webStorage } from "./storage.js";
+export { cacheStorage, inlineEnvelope, kvStorage, webStorage } from "./storage.js";
 export type { KeyValueNamespace, SnapshotStorage, StoredSnapshot } from "./storage.js";
 export type { OverrideOptions } from "./overrides.js";
 export type { ErrorCode, EvaluationContext, FlagType, JsonValue, LoadErrorCode, Pins, Reason, Step };
@@ -249,6 +249,7 @@ export class FlagstoneClient {
     if (typeof environment !== "string" || environment === "") {
       throw new TypeError("environment: expected the name of the environment whose snapshots are taken");
     }
+    checkKeys(options.keys);
     if (poll !== undefined && poll !== false && !(poll >= MIN_POLL)) {
       throw new TypeError(`poll: expected milliseconds, at least ${MIN_POLL}, or false, found ${String(poll)}`);
     }
@@ -398,6 +399,7 @@ export class FlagstoneClient {
    * @throws Where these are no JWK set of Ed25519 keys.
    */
   setKeys(keys: KeySet): void {
+    checkKeys(keys);
     this.#host?.setKeys(JSON.stringify(keys));
     this.#keys = keys;
   }
@@ -923,6 +925,12 @@ function tell<T>(listener: (event: T) => void, event: T): void {
 
 function isUrl(source: string | URL | EnvelopeSource | undefined): source is string | URL {
   return source instanceof URL || (typeof source === "string" && !source.trimStart().startsWith("{"));
+}
+
+/** Whatever the types say: programs may be written in JavaScript. */
+function checkKeys(keys: unknown): void {
+  if (Array.isArray((keys as Partial<KeySet> | null | undefined)?.keys)) return;
+  throw new TypeError('keys: expected a JWK set, {"keys": […]}, of those who may sign snapshots');
 }
 
 function storageError(done: string, error: unknown): LoadError {

@@ -105,3 +105,12 @@ export function parse(text: string | null | undefined): StoredSnapshot | undefin
 export function isNewer(stored: StoredSnapshot, kept: StoredSnapshot | undefined): boolean {
   return kept === undefined || stored.version >= kept.version;
 }
+
+/**
+ * An envelope as it may stand in a page, in a `<script type="application/json">`: the same JSON, without what would end the
+ * element. Give its text to a client as `bootstrap`.
+ */
+export function inlineEnvelope(envelope: string): string {
+  const escape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return envelope.replace(/[<\u2028\u2029]/g, escape);
+}
