@@ -24,6 +24,16 @@ import { reason, Source } from "./source.js";
 import type { SnapshotStorage, StoredSnapshot } from "./storage.js";
 
 export { LoadError };
+export {
+  AnonymousId,
+  anonymousIdCookie,
+  cookieStorage,
+  expiredAnonymousIdCookie,
+  readAnonymousId,
+  type AnonymousIdCookie,
+  type AnonymousIdOptions,
+  type AnonymousIdStorage,
+} from "./anonymous.js";
 export type { Guarded, GuardOptions, MetricsReport, Mismatch, NewPath, Shadowed, ShadowOptions } from "./guard.js";
 export { cacheStorage, kvStorage, webStorage } from "./storage.js";
 export type { KeyValueNamespace, SnapshotStorage, StoredSnapshot } from "./storage.js";
@@ -404,7 +414,7 @@ export class FlagstoneClient {
     this.#keys = keys;
   }
 
-  /** A random id for a user who has not signed in: 128 random bits, in hexadecimal. */
+  /** A random id for a user who has not signed in: 128 random bits, in hexadecimal. {@link AnonymousId} keeps one. */
   anonymousId(): string {
     return this.#host?.anonymousId() ?? crypto.randomUUID().replaceAll("-", "");
   }

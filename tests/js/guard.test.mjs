@@ -464,6 +464,7 @@ test("shadow: closing ends them, their timers and what has not started", async (
   const clear = context.mock.method(globalThis, "clearTimeout");
   await client.close();
   await Promise.all(ended);
+  await new Promise((resolve) => setTimeout(resolve, 1));
   assert.deepEqual([signals.length, signals[0].aborted, signals[0].reason.name], [1, true, "AbortError"]);
   assert.equal(clear.mock.callCount(), 2);
   assert.equal(run(), 1);
