@@ -94,7 +94,7 @@ export class AnonymousId {
   get id(): string {
     if (this.#id !== undefined) return this.#id;
     const kept = this.#consent ? this.#read() : undefined;
-    this.#id = kept ?? this.#make();
+    this.#id = kept ?? this.#source.anonymousId();
     if (this.#consent && (kept === undefined || this.#renew)) this.#keep(this.#id);
     return this.#id;
   }
@@ -119,17 +119,6 @@ export class AnonymousId {
       }
     } else if (!before && this.#id !== undefined) {
       this.#keep(this.#id);
-    }
-  }
-
-  #make(): string {
-    try {
-      return this.#source.anonymousId();
-    } catch {
-      // Where no engine can be had: the same randomness without it.
-      return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join(
-        "",
-      );
     }
   }
 
@@ -224,6 +213,11 @@ export function anonymousIdCookie(id: string, cookie: AnonymousIdCookie = {}): s
  */
 export function expiredAnonymousIdCookie(cookie: AnonymousIdCookie = {}): string {
   return setCookie("", cookie, 0);
+}
+
+/** An id where there is no engine to make it: the same randomness, and on insecure origins as well. */
+export function randomId(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function setCookie(value: string, cookie: AnonymousIdCookie, seconds?: number): string {

@@ -1,3 +1,4 @@
+import { randomId } from "./anonymous.js";
 import {
   errorCodeOf,
   isBoundInTime,
@@ -416,7 +417,7 @@ export class FlagstoneClient {
 
   /** A random id for a user who has not signed in: 128 random bits, in hexadecimal. {@link AnonymousId} keeps one. */
   anonymousId(): string {
-    return this.#host?.anonymousId() ?? crypto.randomUUID().replaceAll("-", "");
+    return this.#host?.anonymousId() ?? randomId();
   }
 
   /** The version of the snapshot held, undefined where there is none. */

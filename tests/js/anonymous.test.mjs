@@ -1,6 +1,7 @@
 // Anonymous ids: made, kept, handed over when a user signs in; in Node.js, in Chromium, in workerd.
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Miniflare } from "miniflare";
@@ -13,7 +14,7 @@ import {
   readAnonymousId,
 } from "../../pkg/node.js";
 import { launch, serve } from "./support/browser.mjs";
-import { entry, pkg } from "./support/package.mjs";
+import { entry, pkg, project } from "./support/package.mjs";
 import { boolean, envelope, keyPair, snapshot } from "./support/sign.mjs";
 
 const production = keyPair();
@@ -197,13 +198,18 @@ test("a storage that is blocked costs nothing but one warning", (context) => {
   assert.equal(warned.mock.callCount(), 1);
 });
 
-test("without an engine there is an id all the same", () => {
-  const broken = {
-    anonymousId() {
-      throw new Error("the engine is not loaded");
-    },
-  };
-  const ids = Array.from({ length: 50 }, () => new AnonymousId(broken).id);
+test("without an engine, and on an insecure origin, there is an id all the same", () => {
+  const code = `
+    import { AnonymousId, FlagstoneClient } from "flagstone/module";
+    Object.defineProperty(crypto, "randomUUID", { value: undefined });
+    const client = await FlagstoneClient.start(${JSON.stringify({ ...options, storage: false })});
+    const ids = Array.from({ length: 50 }, () => new AnonymousId(client).id);
+    console.log(JSON.stringify({ error: client.error.message, ids }));`;
+  const folder = project();
+  const args = ["--input-type=module", "--eval", code];
+  const { error, ids } = JSON.parse(execFileSync(process.execPath, args, { cwd: folder, stdio: "pipe" }));
+  rmSync(folder, { recursive: true });
+  assert.match(error, /call init/);
   for (const id of ids) assert.match(id, /^[0-9a-f]{32}$/);
   assert.equal(new Set(ids).size, 50);
 });
@@ -290,7 +296,7 @@ const run = (page, work, settings = {}) =>
       globalThis.anonymous ??= new flagstone.AnonymousId(globalThis.client, rest);
       return new Function("anonymous", `return (${work})(anonymous)`)(globalThis.anonymous);
     },
-    { imported, options, settings, work: String(work) },
+    { imported, options: { ...options, storage: false }, settings, work: String(work) },
   );
 const idOf = ({ id }) => id;
 

@@ -444,6 +444,8 @@ test("shadow: no more than 16 at once", async () => {
 });
 
 test("shadow: closing ends them, their timers and what has not started", async (context) => {
+  const set = context.mock.method(globalThis, "setTimeout");
+  const clear = context.mock.method(globalThis, "clearTimeout");
   const signals = [];
   const ended = [];
   const run = () =>
@@ -461,12 +463,14 @@ test("shadow: closing ends them, their timers and what has not started", async (
   await new Promise((resolve) => setTimeout(resolve, 1));
   run();
   assert.deepEqual([signals.length, signals[0].aborted], [1, false]);
-  const clear = context.mock.method(globalThis, "clearTimeout");
   await client.close();
   await Promise.all(ended);
   await new Promise((resolve) => setTimeout(resolve, 1));
   assert.deepEqual([signals.length, signals[0].aborted, signals[0].reason.name], [1, true, "AbortError"]);
-  assert.equal(clear.mock.callCount(), 2);
+  const cleared = clear.mock.calls.map(({ arguments: [timer] }) => timer);
+  const timers = set.mock.calls.filter(({ arguments: [, delay] }) => delay === 10_000).map(({ result }) => result);
+  assert.equal(timers.length, 2);
+  for (const timer of timers) assert.ok(cleared.includes(timer));
   assert.equal(run(), 1);
   assert.equal(ended.length, 2);
   assert.deepEqual(counted(), {});
