@@ -14,7 +14,7 @@ demo: ## publish a project with the flags of five plans, evaluate it natively an
 	node www/demo.mjs
 
 test: ## every check: lint, Rust, browser, JavaScript, parity of 100,000 users, fuzzing for seconds
-	@.ci/install rust nightly wasm-bindgen wasm-pack cargo-fuzz chromium npm
+	@.ci/install rust nightly wasm-bindgen wasm-pack cargo-fuzz chromium prometheus npm
 	@.ci/steps test
 
 soak: ## what takes long: parity of 1,000,000 users, flat memory, fuzzing for 10 minutes each

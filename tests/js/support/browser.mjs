@@ -30,11 +30,15 @@ export function launch() {
   });
 }
 
-/** Serves folders by their prefix, and texts by their path: `serve({ "/pkg/": folder, "/page.html": "<!doctype html>" })`. */
+/**
+ * Serves folders by their prefix, and texts by their path: `serve({ "/pkg/": folder, "/page.html": "<!doctype html>" })`; a
+ * function answers for itself.
+ */
 export async function serve(content) {
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url, "http://localhost").pathname);
     const type = { "content-type": TYPES[extname(path)] ?? "application/octet-stream" };
+    if (typeof content[path] === "function") return content[path](request, response);
     if (Object.hasOwn(content, path)) return response.writeHead(200, type).end(content[path]);
     const prefix = Object.keys(content).find((prefix) => prefix.endsWith("/") && path.startsWith(prefix));
     const file = prefix && join(content[prefix], path.slice(prefix.length));

@@ -20,12 +20,9 @@ export function project() {
   const modules = join(folder, "node_modules");
   mkdirSync(modules);
   cpSync(pkg, join(modules, "flagstone"), { recursive: true });
-  cpSync(
-    fileURLToPath(new URL("../../../pkg-templates/node_modules/@noble", import.meta.url)),
-    join(modules, "@noble"),
-    {
-      recursive: true,
-    },
-  );
+  const installed = fileURLToPath(new URL("../../../pkg-templates/node_modules/", import.meta.url));
+  for (const name of Object.keys(manifest.dependencies)) {
+    cpSync(join(installed, name), join(modules, name), { recursive: true });
+  }
   return folder;
 }
