@@ -1,29 +1,82 @@
 // Puts the package together in ../pkg: the compiled sources beside the engine, once with regular expressions and once, in
-// slim/, without.
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+// slim/, without; each once more as CommonJS, for `require` in Node.js.
+import { transformSync } from "esbuild";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+
+/** What is imported by its own name in every runtime alike: `flagstone/NAME`, from src/NAME.ts. */
+const MODULES = ["inline", "module", "slim/inline", "slim/module"];
 
 const here = new URL("./", import.meta.url);
 const root = new URL("../", here);
+const dist = new URL("dist/", here);
 const pkg = new URL("pkg/", root);
+
+/** A file as CommonJS. The engine is not copied: what stands beside the file is one folder up from its copy. */
+function commonJs(file) {
+  const source = readFileSync(new URL(file, dist), "utf8").replaceAll(/"\.\/(flagstone_(?:bg|inlined)\.)/g, '"../$1');
+  const { code } = transformSync(source, {
+    format: "cjs",
+    platform: "node",
+    target: "node20",
+    define: { "import.meta.url": "fileUrl" },
+  });
+  const fileUrl = 'const fileUrl = require("node:url").pathToFileURL(__filename).href;\n';
+  return source.includes("import.meta.url") ? code.replace(/^("use strict";\n)?/, `$&${fileUrl}`) : code;
+}
 
 rmSync(pkg, { recursive: true, force: true });
 for (const [engine, folder] of [
   ["full", pkg],
   ["slim", new URL("slim/", pkg)],
 ]) {
-  mkdirSync(folder, { recursive: true });
-  cpSync(new URL("dist/", here), folder, { recursive: true });
-  for (const file of ["flagstone.js", "flagstone.d.ts", "flagstone_bg.wasm"]) {
-    cpSync(new URL(`target/pkg-build/${engine}/${file}`, root), new URL(file, folder));
+  const built = new URL(`target/pkg-build/${engine}/`, root);
+  for (const file of ["flagstone.js", "flagstone.d.ts"]) cpSync(new URL(file, built), new URL(file, dist));
+  cpSync(dist, folder, { recursive: true });
+  cpSync(new URL("flagstone_bg.wasm", built), new URL("flagstone_bg.wasm", folder));
+  const gzipped = gzipSync(readFileSync(new URL("flagstone_bg.wasm", built)), { level: 9 });
+  writeFileSync(new URL("flagstone_inlined.js", folder), `export default "${gzipped.toString("base64")}";\n`);
+
+  const cjs = new URL("cjs/", folder);
+  mkdirSync(cjs);
+  writeFileSync(new URL("package.json", cjs), '{ "type": "commonjs" }\n');
+  // Neither runtime has CommonJS.
+  for (const file of readdirSync(dist).filter((file) => !/^(browser|workerd)\./.test(file))) {
+    if (file.endsWith(".js")) writeFileSync(new URL(file, cjs), commonJs(file));
+    else cpSync(new URL(file, dist), new URL(file, cjs));
   }
 }
 for (const license of ["LICENSE-APACHE", "LICENSE-MIT"]) cpSync(new URL(license, root), new URL(license, pkg));
 cpSync(new URL("README.md", here), new URL("README.md", pkg));
 
+const typed = (path) => ({ types: path.replace(/js$/, "d.ts"), default: path });
+/** A file and its copy as CommonJS. Types of their own, for to TypeScript a file's format follows its folder's. */
+const both = (path) => ({ import: typed(path), require: typed(path.replace(/[^/]*$/, "cjs/$&")) });
+
+/** The client, by the way the engine's module comes to each runtime. */
+const client = (folder) => ({
+  workerd: typed(`${folder}workerd.js`),
+  node: both(`${folder}node.js`),
+  // In production bundlers that set this condition serve assets, as far as browsers are concerned. In development they may
+  // not: Vite moves dependencies away from theirs.
+  browser: { production: typed(`${folder}browser.js`), ...both(`${folder}inline.js`) },
+  ...both(`${folder}inline.js`),
+});
+
 // What the package says of itself stands in package.json, beside what only building it takes.
 const manifest = JSON.parse(readFileSync(new URL("package.json", here), "utf8"));
 for (const member of ["private", "scripts", "devDependencies"]) delete manifest[member];
+manifest.exports = {
+  ".": client("./"),
+  "./slim": client("./slim/"),
+  ...Object.fromEntries(MODULES.map((name) => [`./${name}`, both(`./${name}.js`)])),
+  "./flagstone_bg.wasm": "./flagstone_bg.wasm",
+  "./slim/flagstone_bg.wasm": "./slim/flagstone_bg.wasm",
+  "./package.json": "./package.json",
+};
+// They say where the engine's module is; all else may be dropped where it is not used.
+manifest.sideEffects = ["browser", "inline", "node", "workerd"].map((name) => `**/${name}.js`);
 writeFileSync(new URL("package.json", pkg), `${JSON.stringify(manifest, null, 2)}\n`);
 
 // Built anew each time, so that the package holds no file whose source is gone.
-rmSync(new URL("dist/", here), { recursive: true });
+rmSync(dist, { recursive: true });
