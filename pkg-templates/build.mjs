@@ -14,7 +14,10 @@ const pkg = new URL("pkg/", root);
 
 /** A file as CommonJS. The engine is not copied: what stands beside the file is one folder up from its copy. */
 function commonJs(file) {
-  const source = readFileSync(new URL(file, dist), "utf8").replaceAll(/"\.\/(flagstone_(?:bg|inlined)\.)/g, '"../$1');
+  const source = readFileSync(new URL(file, dist), "utf8").replaceAll(
+    /"\.\/(flagstone_(?:bg\.wasm|inlined\.js)")/g,
+    '"../$1',
+  );
   const { code } = transformSync(source, {
     format: "cjs",
     platform: "node",
@@ -57,8 +60,8 @@ const both = (path) => ({ import: typed(path), require: typed(path.replace(/[^/]
 const client = (folder) => ({
   workerd: typed(`${folder}workerd.js`),
   node: both(`${folder}node.js`),
-  // In production bundlers that set this condition serve assets, as far as browsers are concerned. In development they may
-  // not: Vite moves dependencies away from theirs.
+  // Bundlers that set this condition serve assets. In development Vite before 8 looks for those of dependencies in a folder
+  // that has none; esbuild and Rollup never serve them.
   browser: { production: typed(`${folder}browser.js`), ...both(`${folder}inline.js`) },
   ...both(`${folder}inline.js`),
 });

@@ -1,8 +1,6 @@
 // The one instance of the engine's module that all clients share, replaced when it breaks.
 import init, { __wbg_reset_state, initSync, type InitOutput } from "./flagstone.js";
-
-/** What the engine is made from. A compiled module is used at once, where compiling is forbidden (in Workers). */
-export type ModuleSource = WebAssembly.Module | BufferSource | Response | URL;
+import type { ModuleSource } from "./module.js";
 
 let source: (() => ModuleSource | Promise<ModuleSource>) | undefined;
 let loading: Promise<InitOutput> | undefined;

@@ -1,5 +1,8 @@
 // Hosts that bring the engine's module themselves.
-import { load, useModule, type ModuleSource } from "./instance.js";
+import { load, useModule } from "./instance.js";
+
+/** What the engine is made from. A compiled module is used at once, where compiling is forbidden (in Workers). */
+export type ModuleSource = WebAssembly.Module | BufferSource | Response | URL;
 
 /**
  * Makes the engine from a module of the host's: compiled, or its bytes, or where to get it.
@@ -17,5 +20,4 @@ export async function init(module: ModuleSource | Promise<ModuleSource>): Promis
   await load();
 }
 
-export type { ModuleSource };
 export * from "./client.js";

@@ -9,7 +9,7 @@ import { entry, pkg } from "./support/package.mjs";
 const production = keyPair();
 const source = envelope(snapshot({ version: 7, flags }), production);
 const options = { environment: "production", keys: production.keys };
-const imported = entry(".", ["browser", "import"]).replace("./", "/pkg/");
+const imported = entry(".", ["browser", "production", "import"]).replace("./", "/pkg/");
 
 let browser, server, page;
 before(async () => {

@@ -1,11 +1,11 @@
-// The package's entry points, resolved as a user's project resolves them.
+// What the package does in Node.js, installed in a project as its users have it.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { boolean, envelope, flags, keyPair, snapshot } from "./support/sign.mjs";
-import { entry, manifest, pkg, project } from "./support/package.mjs";
+import { pkg, project } from "./support/package.mjs";
 
 const production = keyPair();
 const source = envelope(
@@ -23,7 +23,6 @@ const source = envelope(
 const options = JSON.stringify({ source, environment: "production", keys: production.keys });
 
 const folder = project();
-after(() => rmSync(folder, { recursive: true }));
 
 /** What a module prints as JSON, run in a project that has the package installed. */
 function run(code) {
@@ -92,44 +91,4 @@ test("where there is no WebCrypto at all, as on pages served over plain http, so
   const tampered = options.replace("salt-1", "salt-2");
   const refused = run(`${lacking} console.log(JSON.stringify((await FlagstoneClient.start(${tampered})).error.code))`);
   assert.equal(refused, "SIGNATURE");
-});
-
-test("each condition has its file, with types", () => {
-  for (const subpath of [".", "./slim"]) {
-    const folder = subpath === "." ? "./" : "./slim/";
-    assert.equal(entry(subpath, ["node", "import"]), `${folder}node.js`);
-    assert.equal(entry(subpath, ["browser", "import"]), `${folder}browser.js`);
-    assert.equal(entry(subpath, ["workerd", "worker", "browser"]), `${folder}workerd.js`);
-    assert.equal(entry(subpath, ["import"]), `${folder}browser.js`);
-  }
-  const targets = Object.values(manifest.exports).flatMap((target) =>
-    typeof target === "string" ? target : Object.values(target),
-  );
-  for (const file of [...targets, ...manifest.sideEffects]) {
-    assert.ok(existsSync(join(pkg, file)), file);
-    if (file.endsWith(".js")) assert.ok(existsSync(join(pkg, file.replace(/js$/, "d.ts"))), file);
-  }
-});
-
-test("publishes what a user needs and nothing else", () => {
-  const [{ files }] = JSON.parse(
-    execFileSync("npm", ["pack", "--dry-run", "--json"], {
-      cwd: pkg,
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "ignore"],
-    }),
-  );
-  const names = files.map(({ path }) => path);
-  for (const wanted of [
-    "package.json",
-    "README.md",
-    "LICENSE-MIT",
-    "LICENSE-APACHE",
-    "flagstone_bg.wasm",
-    "slim/flagstone_bg.wasm",
-  ]) {
-    assert.ok(names.includes(wanted), wanted);
-  }
-  for (const name of names) assert.match(name, /^(slim\/)?[\w.-]+\.(js|d\.ts|wasm|json|md)$|^LICENSE-/);
-  for (const member of ["private", "scripts", "devDependencies"]) assert.equal(manifest[member], undefined);
 });
