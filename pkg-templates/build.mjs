@@ -14,18 +14,17 @@ const pkg = new URL("pkg/", root);
 
 /** A file as CommonJS. The engine is not copied: what stands beside the file is one folder up from its copy. */
 function commonJs(file) {
-  const source = readFileSync(new URL(file, dist), "utf8").replaceAll(
-    /"\.\/(flagstone_(?:bg\.wasm|inlined\.js)")/g,
-    '"../$1',
-  );
+  const engine = /"\.\/(flagstone_(?:bg\.wasm|inlined\.js)")/g;
+  const source = readFileSync(new URL(file, dist), "utf8").replaceAll(engine, '"../$1');
+  const fileUrl = 'const fileUrl = require("node:url").pathToFileURL(__filename).href;';
   const { code } = transformSync(source, {
     format: "cjs",
     platform: "node",
     target: "node20",
+    banner: `"use strict";${source.includes("import.meta.url") ? `\n${fileUrl}` : ""}`,
     define: { "import.meta.url": "fileUrl" },
   });
-  const fileUrl = 'const fileUrl = require("node:url").pathToFileURL(__filename).href;\n';
-  return source.includes("import.meta.url") ? code.replace(/^("use strict";\n)?/, `$&${fileUrl}`) : code;
+  return code;
 }
 
 rmSync(pkg, { recursive: true, force: true });
