@@ -261,7 +261,6 @@ test("workerd, bundled with its conditions: the engine comes compiled", async ()
     format: "esm",
     conditions: ["workerd", "worker", "browser"],
     loader: { ".wasm": "copy" },
-    external: ["node:*"],
   });
   const files = readdirSync(built);
   assert.equal(files.length, 2, "a script and a module");
