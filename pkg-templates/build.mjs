@@ -5,7 +5,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } f
 import { gzipSync } from "node:zlib";
 
 /** What is imported by its own name in every runtime alike: `flagstone/NAME`, from src/NAME.ts. */
-const MODULES = ["inline", "module", "slim/inline", "slim/module"];
+const MODULES = ["file-storage", "inline", "module", "slim/inline", "slim/module"];
 
 const here = new URL("./", import.meta.url);
 const root = new URL("../", here);

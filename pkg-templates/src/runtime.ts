@@ -1,5 +1,6 @@
 // What differs between the places where the package runs; each entry point says it once.
-import { useModule, type ModuleSource } from "./instance.js";
+import { useModule } from "./instance.js";
+import type { ModuleSource } from "./module.js";
 import { webStorage, type SnapshotStorage } from "./storage.js";
 
 /** Where a client runs. */
@@ -47,7 +48,7 @@ export const page: Runtime = {
 
 let current: Runtime | undefined;
 
-/** Where this is. Hosts that bring the module themselves do not say, and are asked for what only pages have. */
+/** Where this is. Entry points that both pages and their workers use do not say, and are asked for what only pages have. */
 export function runtime(): Runtime {
   return (current ??= typeof document === "undefined" ? server : page);
 }
