@@ -178,6 +178,16 @@ test("esbuild, told nothing", async () => {
   assert.equal(inlined(await openBuilt(join(folder, "split"), { script })).length, 1);
 });
 
+test("in a web worker", async () => {
+  const main =
+    IMPORT +
+    use('location.origin + "/client.json"') +
+    "answer.then(postMessage, (error) => postMessage(String(error)));";
+  const built = await esbuildBuild(site({ "main.js": main }), { format: "iife" });
+  const script = `<script>new Worker("main.js").onmessage = ({ data }) => { globalThis.answer = data; };</script>`;
+  await openBuilt(built, { script });
+});
+
 test("a server that has lost the engine's file sends its page instead: the engine comes inlined", async () => {
   const lose = (tab) => tab.route("**/*.wasm", (route) => route.fulfill({ contentType: "text/html", body: page("") }));
   const requests = await openBuilt(await viteBuild(site()), { prepare: lose });
