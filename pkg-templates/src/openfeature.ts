@@ -141,11 +141,10 @@ export abstract class FlagstoneProvider {
     return { value: value as T, reason, ...(variant !== undefined && { variant }), flagMetadata };
   }
 
-  /** Has the SDK know the provider's state after it took it to be ready again. */
+  /** Tells the SDK that the provider is not ready after all. */
   protected restate(): void {
-    this.#announced = "READY";
     queueMicrotask(() => {
-      this.#announce();
+      if (this.#client !== undefined && this.#client.state !== "READY") this.#emit(this.#client);
     });
   }
 
@@ -153,14 +152,18 @@ export abstract class FlagstoneProvider {
   #announce(): void {
     const client = this.#client;
     if (client === undefined || client.state === this.#announced) return;
-    if (!this.#concluded) {
-      // The SDK has yet to see how `initialize` ended, and goes by that whatever was emitted before.
-      setTimeout(() => {
-        this.#concluded = true;
-        this.#announce();
-      });
+    if (this.#concluded) {
+      this.#emit(client);
       return;
     }
+    // The SDK has yet to see how `initialize` ended, and goes by that whatever was emitted before.
+    setTimeout(() => {
+      this.#concluded = true;
+      this.#announce();
+    });
+  }
+
+  #emit(client: RunningClient): void {
     this.#announced = client.state;
     const failure = failureOf(client);
     if (failure !== undefined) {
