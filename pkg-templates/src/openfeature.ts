@@ -74,7 +74,6 @@ export abstract class FlagstoneProvider {
    */
   async initialize(): Promise<void> {
     const run = ++this.#runs;
-    this.#announced = "NOT_READY";
     this.#concluded = false;
     const { client, close } = "details" in this.#from ? { client: this.#from, close: keep } : await start(this.#from);
     if (run !== this.#runs) {

@@ -286,6 +286,25 @@ for (const runtime of Object.keys(RUNTIMES)) {
       assert.equal(found.value, true);
     });
 
+    test("a snapshot that has expired already is stale", async () => {
+      let now = Date.parse("2026-11-22T00:00:00Z");
+      const client = await start({ source: signed({ flags, expires: "2026-12-01T00:00:00Z" }), now: () => now });
+      now = Date.parse("2026-12-02T00:00:00Z");
+      const { api, next, status, details } = await opened(runtime, client);
+      await next("PROVIDER_READY");
+      assert.match((await next("PROVIDER_STALE")).message, /expired/);
+      assert.equal(status(), "STALE");
+      const found = await details("Boolean", "enabled", false, user);
+      assert.deepEqual([found.value, found.reason, found.errorCode], [true, "STALE", undefined]);
+      await api.setContext({ targetingKey: "user-43" });
+      if (runtime === "web") await next("PROVIDER_STALE");
+      assert.equal(status(), "STALE");
+      await client.load(signed({ version: 2, flags }));
+      await next("PROVIDER_READY");
+      assert.equal(status(), "READY");
+      assert.equal((await details("Boolean", "enabled", false, user)).reason, "STATIC");
+    });
+
     test("a refused snapshot changes nothing while one is held", async () => {
       const client = await start({ source: signed({ version: 2, flags }) });
       const { events, next, status, details } = await opened(runtime, client);
