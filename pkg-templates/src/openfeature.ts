@@ -168,7 +168,8 @@ export abstract class FlagstoneProvider {
     if (failure !== undefined) {
       this.events.emit(ClientProviderEvents.Error, { message: failure.message, errorCode: failure.code });
     } else if (client.state === "STALE") {
-      this.events.emit(ClientProviderEvents.Stale, { message: "the snapshot has expired and no newer one was had" });
+      const message = client.error?.message ?? "the snapshot has expired";
+      this.events.emit(ClientProviderEvents.Stale, { message });
     } else {
       this.events.emit(ClientProviderEvents.Ready);
     }

@@ -1,6 +1,7 @@
 // OpenFeature's providers under its server SDK and its web SDK: what its specification demands of a provider.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
@@ -35,7 +36,7 @@ const { ExposureHook, FlagstoneWebProvider } = await load(folder, "./openfeature
 const { FlagstoneServerProvider } = await load(folder, "./openfeature-server");
 
 async function start(options) {
-  const client = await FlagstoneClient.start({ environment: "production", keys, ...options });
+  const client = await FlagstoneClient.start({ environment: "production", keys, warn() {}, ...options });
   cleanUps.push(() => client.close());
   return client;
 }
@@ -101,6 +102,34 @@ async function opened(runtime, ...provider) {
   const opened = open(runtime, ...provider);
   await opened.api.setProviderAndWait(opened.provider);
   return opened;
+}
+
+/** A source at a URL, with a stream of events at `/events`. */
+async function origin(envelope) {
+  let requests = 0;
+  let connected;
+  const opened = new Promise((resolve) => (connected = resolve));
+  const server = createServer((request, response) => {
+    if (request.url === "/events") {
+      response.writeHead(200, { "content-type": "text/event-stream" }).flushHeaders();
+      connected({ closed: once(response, "close") });
+      return;
+    }
+    requests++;
+    if (envelope === undefined) response.writeHead(503).end();
+    else response.end(envelope);
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  cleanUps.push(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return {
+    url: `http://127.0.0.1:${server.address().port}/client.json`,
+    requests: () => requests,
+    answer: (next) => (envelope = next),
+    opened,
+  };
 }
 
 const turn = () => new Promise((resolve) => setTimeout(resolve, 20));
@@ -204,22 +233,16 @@ for (const runtime of Object.keys(RUNTIMES)) {
     });
 
     test("starts a client of its own, and closes it", async () => {
-      let requests = 0;
-      const server = createServer((_, response) => {
-        requests++;
-        response.end(signed({ version: 3, flags }));
-      });
-      await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-      cleanUps.push(() => server.close());
-      const source = `http://127.0.0.1:${server.address().port}/client.json`;
-      const { api, provider, next, status, details } = open(runtime, { source, environment: "production", keys });
-      assert.equal(requests, 0);
+      const { url: source, requests } = await origin(signed({ version: 3, flags }));
+      const options = { source, environment: "production", keys, poll: false };
+      const { api, provider, next, status, details } = open(runtime, options);
+      assert.equal(requests(), 0);
       const ready = api.setProviderAndWait(provider);
       assert.equal(status(), "NOT_READY");
       const early = await details("Boolean", "enabled", false, user);
       assert.deepEqual([early.value, early.errorCode], [false, "PROVIDER_NOT_READY"]);
       await ready;
-      assert.deepEqual([(await next("PROVIDER_READY")).providerName, status(), requests], ["flagstone", "READY", 1]);
+      assert.deepEqual([(await next("PROVIDER_READY")).providerName, status(), requests()], ["flagstone", "READY", 1]);
       assert.equal((await details("Boolean", "enabled", false, user)).value, true);
 
       await provider.onClose();
@@ -229,6 +252,15 @@ for (const runtime of Object.keys(RUNTIMES)) {
       await provider.initialize();
       assert.equal((await details("Boolean", "enabled", false, user)).value, true);
       await api.close();
+    });
+
+    test("closes the client that it started, with its connections", { timeout: 60_000 }, async () => {
+      const { url, opened: connected } = await origin(signed({ flags }));
+      const stream = new URL("/events", url);
+      const { api } = await opened(runtime, { source: url, stream, environment: "production", keys });
+      const { closed } = await connected;
+      await api.close();
+      await closed;
     });
 
     test("closed while it starts, it does not start", async () => {
@@ -286,23 +318,67 @@ for (const runtime of Object.keys(RUNTIMES)) {
       assert.equal(found.value, true);
     });
 
-    test("a snapshot that has expired already is stale", async () => {
-      let now = Date.parse("2026-11-22T00:00:00Z");
-      const client = await start({ source: signed({ flags, expires: "2026-12-01T00:00:00Z" }), now: () => now });
-      now = Date.parse("2026-12-02T00:00:00Z");
-      const { api, next, status, details } = await opened(runtime, client);
+    test("where the engine cannot run, that is fatal", () => {
+      const { Provider } = RUNTIMES[runtime];
+      const options = { source: signed({ flags }), environment: "production", keys };
+      const code = `
+        delete globalThis.WebAssembly;
+        import { OpenFeature } from "@openfeature/${runtime}-sdk";
+        import { ${Provider.name} } from "flagstone/openfeature-${runtime}";
+        const provider = new ${Provider.name}(${JSON.stringify(options)});
+        const { code } = await OpenFeature.setProviderAndWait(provider).catch((error) => error);
+        const client = OpenFeature.getClient();
+        await OpenFeature.setContext({ targetingKey: "user-42" });
+        await new Promise((resolve) => setTimeout(resolve));
+        const { value, errorCode } = await client.getBooleanDetails("enabled", false);
+        console.log(JSON.stringify([code, client.providerStatus, value, errorCode]));`;
+      const args = ["--input-type=module", "--no-warnings", "--eval", code];
+      const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: folder, encoding: "utf8" });
+      assert.match(stderr, /flagstone: the engine cannot be loaded/);
+      assert.deepEqual(JSON.parse(stdout), ["PROVIDER_FATAL", "FATAL", false, "PROVIDER_FATAL"]);
+    });
+
+    test("a snapshot that expires is stale, and still served", async () => {
+      const expires = "2026-12-01T00:00:00Z";
+      let now = Date.parse(expires);
+      const client = await start({ source: signed({ flags, expires }), now: () => now });
+      const { api, sdk, next, status, details } = await opened(runtime, client);
       await next("PROVIDER_READY");
-      assert.match((await next("PROVIDER_STALE")).message, /expired/);
+      now += 600_000;
+      await assert.rejects(client.load("{}"));
+      assert.ok((await next("PROVIDER_STALE")).message);
       assert.equal(status(), "STALE");
       const found = await details("Boolean", "enabled", false, user);
       assert.deepEqual([found.value, found.reason, found.errorCode], [true, "STALE", undefined]);
+
+      // The SDK takes whoever was given another context for ready, and whoever is set.
       await api.setContext({ targetingKey: "user-43" });
       if (runtime === "web") await next("PROVIDER_STALE");
       assert.equal(status(), "STALE");
+      const late = open(runtime, client);
+      await late.api.setProviderAndWait(late.provider);
+      await late.next("PROVIDER_STALE");
+      assert.equal(late.status(), sdk.ProviderStatus.STALE);
+
       await client.load(signed({ version: 2, flags }));
       await next("PROVIDER_READY");
       assert.equal(status(), "READY");
       assert.equal((await details("Boolean", "enabled", false, user)).reason, "STATIC");
+    });
+
+    test("a source that stops answering makes it stale", async () => {
+      const { url, answer } = await origin(signed({ flags }));
+      const client = await start({ source: url, poll: false });
+      const { next, status, details } = await opened(runtime, client);
+      await next("PROVIDER_READY");
+      answer(undefined);
+      await assert.rejects(client.refresh(), { code: "FETCH" });
+      assert.match((await next("PROVIDER_STALE")).message, /503/);
+      assert.equal((await details("Boolean", "enabled", false, user)).value, true);
+      answer(signed({ version: 2, flags }));
+      await client.refresh();
+      await next("PROVIDER_READY");
+      assert.equal(status(), "READY");
     });
 
     test("a refused snapshot changes nothing while one is held", async () => {
