@@ -12,7 +12,9 @@ for (const [engine, folder] of [
   ["slim", new URL("slim/", pkg)],
 ]) {
   mkdirSync(folder, { recursive: true });
-  cpSync(new URL("dist/", here), folder, { recursive: true });
+  // The providers take a client of either.
+  const filter = (file) => engine === "full" || !/(openfeature|exposures)[^/]*$/.test(file);
+  cpSync(new URL("dist/", here), folder, { recursive: true, filter });
   for (const file of ["flagstone.js", "flagstone.d.ts", "flagstone_bg.wasm"]) {
     cpSync(new URL(`target/pkg-build/${engine}/${file}`, root), new URL(file, folder));
   }

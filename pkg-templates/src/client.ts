@@ -423,6 +423,11 @@ export class FlagstoneClient {
     return this.#host?.anonymousId() ?? randomId();
   }
 
+  /** The environment whose snapshots are taken. */
+  get environment(): string {
+    return this.#options.environment;
+  }
+
   /** The version of the snapshot held, undefined where there is none. */
   get version(): number | undefined {
     return this.#description?.version;
