@@ -5,7 +5,15 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } f
 import { gzipSync } from "node:zlib";
 
 /** What is imported by its own name in every runtime alike: `flagstone/NAME`, from src/NAME.ts. */
-const MODULES = ["file-storage", "inline", "module", "slim/inline", "slim/module"];
+const MODULES = [
+  "file-storage",
+  "inline",
+  "module",
+  "openfeature-server",
+  "openfeature-web",
+  "slim/inline",
+  "slim/module",
+];
 
 const here = new URL("./", import.meta.url);
 const root = new URL("../", here);
@@ -34,7 +42,9 @@ for (const [engine, folder] of [
 ]) {
   const built = new URL(`target/pkg-build/${engine}/`, root);
   for (const file of ["flagstone.js", "flagstone.d.ts"]) cpSync(new URL(file, built), new URL(file, dist));
-  cpSync(dist, folder, { recursive: true });
+  // The providers take a client of either.
+  const filter = (file) => engine === "full" || !/(openfeature|exposures)[^/]*$/.test(file);
+  cpSync(dist, folder, { recursive: true, filter });
   cpSync(new URL("flagstone_bg.wasm", built), new URL("flagstone_bg.wasm", folder));
   const gzipped = gzipSync(readFileSync(new URL("flagstone_bg.wasm", built)), { level: 9 });
   writeFileSync(new URL("flagstone_inlined.js", folder), `export default "${gzipped.toString("base64")}";\n`);
@@ -43,7 +53,7 @@ for (const [engine, folder] of [
   mkdirSync(cjs);
   writeFileSync(new URL("package.json", cjs), '{ "type": "commonjs" }\n');
   // Neither runtime has CommonJS.
-  for (const file of readdirSync(dist).filter((file) => !/^(browser|workerd)\./.test(file))) {
+  for (const file of readdirSync(dist).filter((file) => filter(file) && !/^(browser|workerd)\./.test(file))) {
     if (file.endsWith(".js")) writeFileSync(new URL(file, cjs), commonJs(file));
     else cpSync(new URL(file, dist), new URL(file, cjs));
   }

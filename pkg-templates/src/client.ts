@@ -247,6 +247,7 @@ export class FlagstoneClient {
   #expiryTimer: (() => void) | undefined;
   #host: Host | undefined;
   #keys: KeySet;
+  #stopSchedule: () => void = () => undefined;
   #refreshing: Promise<boolean> | undefined;
   #taking: Promise<boolean> = Promise.resolve(false);
   /** What the source answered last: who it was, as it calls it. */
@@ -422,6 +423,11 @@ export class FlagstoneClient {
     return this.#host?.anonymousId() ?? randomId();
   }
 
+  /** The environment whose snapshots are taken. */
+  get environment(): string {
+    return this.#options.environment;
+  }
+
   /** The version of the snapshot held, undefined where there is none. */
   get version(): number | undefined {
     return this.#description?.version;
@@ -495,6 +501,7 @@ export class FlagstoneClient {
     this.#closing.abort(new Error(CLOSED));
     this.#dueTimer?.cancel();
     this.#expiryTimer?.();
+    this.#stopSchedule();
     await this.#taking;
     this.#host?.free();
   }
@@ -607,13 +614,21 @@ export class FlagstoneClient {
     // Where there is nothing to start with, the source is asked while the engine loads.
     const isEmpty = kept === undefined && bootstrap === undefined;
     const current = isEmpty ? this.#keepCurrent() : undefined;
-    try {
-      const host = await engine;
-      if (overrides !== undefined) host.pin(await findPins(host, overrides, this.#options, this.#time));
-    } catch (error) {
+    const host = await engine.catch((error: unknown) => {
       this.#failed(error);
+    });
+    if (host !== undefined && overrides !== undefined) {
+      try {
+        host.pin(await findPins(host, overrides, this.#options, this.#time));
+      } catch (error) {
+        this.#warn("PINS", `pins are not taken: ${reason(error)}`);
+        if (error instanceof LoadError) this.#emit("error", error);
+      }
     }
-    if (this.#state === "FATAL") return;
+    if (this.#state === "FATAL") {
+      this.#stopSchedule();
+      return;
+    }
     // What was kept comes first, for whatever is older than that is not taken.
     if (kept !== undefined) await this.#restore(kept);
     if (bootstrap !== undefined) {
@@ -705,10 +720,10 @@ export class FlagstoneClient {
       const stop = wake.onWake(() => {
         schedule.wake();
       });
-      this.#closing.signal.addEventListener("abort", () => {
+      this.#stopSchedule = () => {
         schedule.stop();
         stop();
-      });
+      };
       first = schedule.start(stream !== undefined);
     }
     if (this.version !== undefined) return;

@@ -43,12 +43,9 @@ export async function readPins(
     JSON.stringify(overrides.keys ?? options.keys),
   )) as SignedPins;
   if (environment !== options.environment) {
-    throw new LoadError(
-      "SNAPSHOT",
-      `the pins are for the environment \`${environment}\`, not \`${options.environment}\``,
-    );
+    throw new LoadError("SNAPSHOT", `they are for the environment \`${environment}\`, not \`${options.environment}\``);
   }
-  if (!(clock() < Date.parse(expires))) throw new LoadError("EXPIRED", `the pins expired at ${expires}`);
+  if (!(clock() < Date.parse(expires))) throw new LoadError("EXPIRED", `they expired at ${expires}`);
   return pins;
 }
 
@@ -93,6 +90,6 @@ function decode(token: string): string {
     const bytes = Uint8Array.from(atob(token.replaceAll("-", "+").replaceAll("_", "/")), (byte) => byte.charCodeAt(0));
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (error) {
-    throw new LoadError("ENVELOPE", "the pins are no base64url", { cause: error });
+    throw new LoadError("ENVELOPE", "they are no base64url", { cause: error });
   }
 }

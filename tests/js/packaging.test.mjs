@@ -38,6 +38,9 @@ const expected = await (async () => {
 /** What there is to import, but for assets. */
 const subpaths = Object.keys(manifest.exports).filter((subpath) => !/\.\w+$/.test(subpath));
 
+/** What the providers need of the application. */
+const peers = Object.entries(manifest.peerDependencies).map(([name, range]) => `${name}@${range}`);
+
 /** Evaluates in a project; `source` is a JavaScript expression. */
 const use = (source) => `
   const answer = (async () => {
@@ -220,7 +223,7 @@ test("Node.js, as a module", () => {
 });
 
 test("Node.js, as CommonJS", () => {
-  const folder = project({
+  const files = {
     "main.cjs": 'const { FlagstoneClient } = require("flagstone");' + inNode,
     "others.cjs": `
       const subpaths = ${JSON.stringify(subpaths)};
@@ -230,7 +233,8 @@ test("Node.js, as CommonJS", () => {
       const ready = init(require("node:fs").readFileSync(require.resolve("flagstone/flagstone_bg.wasm")));
       ready.then(() => { ${inNode} });`,
     "inline.cjs": 'const { FlagstoneClient } = require("flagstone/inline");' + inNode,
-  });
+  };
+  const folder = project(files, peers);
   for (const file of ["main.cjs", "module.cjs", "inline.cjs"]) assert.deepEqual(node(folder, file), expected, file);
   assert.ok(node(folder, "others.cjs").every(Boolean));
 });
@@ -299,13 +303,10 @@ async function tool(name, args, cwd) {
 }
 
 test("TypeScript, by each way to resolve modules", async () => {
-  const imports = subpaths.map(
-    (subpath, index) => `import * as entry${index} from "${subpath.replace(".", "flagstone")}";`,
-  );
-  const consumer = `
+  const consumer = (subpaths) => `
     import { FlagstoneClient, LoadError, type Envelope, type EvaluationContext, type KeySet } from "flagstone";
     import { init } from "flagstone/module";
-    ${imports.join("\n")}
+    ${subpaths.map((subpath, index) => `import * as entry${index} from "${subpath.replace(".", "flagstone")}";`).join("\n")}
     export const entries: object[] = [${subpaths.map((_, index) => `entry${index}`)}];
     export async function start(source: Envelope, keys: KeySet, context: EvaluationContext): Promise<boolean> {
       await init(new Uint8Array());
@@ -318,16 +319,17 @@ test("TypeScript, by each way to resolve modules", async () => {
   const required = `
     import flagstone = require("flagstone");
     export const start: typeof flagstone.FlagstoneClient.start = flagstone.FlagstoneClient.start;`;
-  const folder = project({ "esm.mts": consumer, "cjs.cts": consumer, "require.cts": required, "plain.ts": consumer });
+  const [server, web] = [subpaths, subpaths.filter((subpath) => !subpath.endsWith("-server"))].map(consumer);
+  const files = { "esm.mts": server, "cjs.cts": server, "require.cts": required, "plain.ts": server, "web.ts": web };
+  const folder = project(files, peers);
   const types = fileURLToPath(new URL("node_modules/@types", import.meta.url));
-  const esm = ["esm.mts", "plain.ts"];
-  const both = [...esm, "cjs.cts", "require.cts"];
+  const both = ["esm.mts", "plain.ts", "cjs.cts", "require.cts"];
   // As TypeScript does it unless told otherwise, declarations of dependencies are checked too.
   const projects = [
     [both, { module: "node16", types: ["node"] }],
     [both, { module: "nodenext", types: ["node"] }],
     [both, { module: "nodenext", types: ["node"], lib: ["ES2022"], skipLibCheck: true }],
-    [esm, { module: "esnext", moduleResolution: "bundler", types: [] }],
+    [["web.ts"], { module: "esnext", moduleResolution: "bundler", types: [] }],
   ];
   const always = { target: "es2022", strict: true, exactOptionalPropertyTypes: true, noEmit: true, typeRoots: [types] };
   const checks = projects.map(([files, options], index) => {

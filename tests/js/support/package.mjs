@@ -45,14 +45,14 @@ export function tarball() {
   return packed;
 }
 
-/** A fresh folder with these files, in which the tarball is installed with what it depends on. */
-export function project(files = {}) {
+/** A fresh folder with these files, in which the tarball is installed with what it depends on, and with other packages. */
+export function project(files = {}, packages = []) {
   const folder = mkdtempSync(join(temporary(), "project-"));
   const all = { "package.json": '{ "private": true, "type": "module" }', ...files };
   for (const [file, content] of Object.entries(all)) {
     mkdirSync(dirname(join(folder, file)), { recursive: true });
     writeFileSync(join(folder, file), content);
   }
-  npm(folder, "install", tarball().path, "--ignore-scripts", "--prefer-offline");
+  npm(folder, "install", tarball().path, ...packages, "--ignore-scripts", "--prefer-offline");
   return folder;
 }
