@@ -13,7 +13,7 @@ for (const [engine, folder] of [
 ]) {
   mkdirSync(folder, { recursive: true });
   // The providers take a client of either.
-  const filter = (file) => engine === "full" || !/(openfeature|exposures)[^/]*$/.test(file);
+  const filter = (file) => engine === "full" || !/(openfeature|exposures|file-storage|testing)[^/]*$/.test(file);
   cpSync(new URL("dist/", here), folder, { recursive: true, filter });
   for (const file of ["flagstone.js", "flagstone.d.ts", "flagstone_bg.wasm"]) {
     cpSync(new URL(`target/pkg-build/${engine}/${file}`, root), new URL(file, folder));
