@@ -11,6 +11,7 @@ const MODULES = [
   "module",
   "openfeature-server",
   "openfeature-web",
+  "testing",
   "slim/inline",
   "slim/module",
 ];
@@ -42,8 +43,8 @@ for (const [engine, folder] of [
 ]) {
   const built = new URL(`target/pkg-build/${engine}/`, root);
   for (const file of ["flagstone.js", "flagstone.d.ts"]) cpSync(new URL(file, built), new URL(file, dist));
-  // The providers take a client of either.
-  const filter = (file) => engine === "full" || !/(openfeature|exposures)[^/]*$/.test(file);
+  // What goes with a client of either stands in one place.
+  const filter = (file) => engine === "full" || !/(openfeature|exposures|file-storage|testing)[^/]*$/.test(file);
   cpSync(dist, folder, { recursive: true, filter });
   cpSync(new URL("flagstone_bg.wasm", built), new URL("flagstone_bg.wasm", folder));
   const gzipped = gzipSync(readFileSync(new URL("flagstone_bg.wasm", built)), { level: 9 });

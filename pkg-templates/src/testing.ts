@@ -67,5 +67,8 @@ function snapshot(values: FlagValues, version: number, audience: string): string
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 function base64url(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
 }

@@ -319,8 +319,17 @@ test("TypeScript, by each way to resolve modules", async () => {
   const required = `
     import flagstone = require("flagstone");
     export const start: typeof flagstone.FlagstoneClient.start = flagstone.FlagstoneClient.start;`;
-  const [server, web] = [subpaths, subpaths.filter((subpath) => !subpath.endsWith("-server"))].map(consumer);
-  const files = { "esm.mts": server, "cjs.cts": server, "require.cts": required, "plain.ts": server, "web.ts": web };
+  // The declarations of OpenFeature's server SDK do not pass with those of a newer Node.js: there they are left unchecked.
+  const own = consumer(subpaths.filter((subpath) => subpath !== "./openfeature-server"));
+  const all = consumer(subpaths);
+  const files = {
+    "esm.mts": own,
+    "cjs.cts": own,
+    "plain.ts": own,
+    "require.cts": required,
+    "all.mts": all,
+    "all.cts": all,
+  };
   const folder = project(files, peers);
   const types = fileURLToPath(new URL("node_modules/@types", import.meta.url));
   const both = ["esm.mts", "plain.ts", "cjs.cts", "require.cts"];
@@ -328,8 +337,8 @@ test("TypeScript, by each way to resolve modules", async () => {
   const projects = [
     [both, { module: "node16", types: ["node"] }],
     [both, { module: "nodenext", types: ["node"] }],
-    [both, { module: "nodenext", types: ["node"], lib: ["ES2022"], skipLibCheck: true }],
-    [["web.ts"], { module: "esnext", moduleResolution: "bundler", types: [] }],
+    [["all.mts", "all.cts"], { module: "nodenext", types: ["node"], lib: ["ES2022"], skipLibCheck: true }],
+    [["esm.mts", "plain.ts"], { module: "esnext", moduleResolution: "bundler", types: [] }],
   ];
   const always = { target: "es2022", strict: true, exactOptionalPropertyTypes: true, noEmit: true, typeRoots: [types] };
   const checks = projects.map(([files, options], index) => {
