@@ -89,9 +89,14 @@ function isWellFormed(text: string): boolean {
 
 const utf8 = new TextEncoder();
 
+/** A module's memory: `WebAssembly.Memory`, for whose types a Node.js project would have to take in the DOM's. */
+interface Memory {
+  readonly buffer: ArrayBuffer;
+}
+
 /** Writes contexts into one engine's buffer. */
 export class Encoder {
-  readonly #memory: WebAssembly.Memory;
+  readonly #memory: Memory;
   readonly #buffer: (bytes: number) => number;
   /** Views of all of the memory; empty once it has grown. */
   #bytes = new Uint8Array();
@@ -102,7 +107,7 @@ export class Encoder {
   #at = 0;
 
   /** @param buffer gives the place of a buffer of at least so many bytes, in which what was written is kept */
-  constructor(memory: WebAssembly.Memory, buffer: (bytes: number) => number) {
+  constructor(memory: Memory, buffer: (bytes: number) => number) {
     this.#memory = memory;
     this.#buffer = buffer;
   }

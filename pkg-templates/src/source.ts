@@ -40,7 +40,8 @@ export class Source {
 
   constructor(options: SourceOptions) {
     this.#options = options;
-    const base = typeof document === "undefined" ? undefined : document.baseURI;
+    const place = globalThis as { document?: Document; location?: Location };
+    const base = place.document?.baseURI ?? place.location?.href;
     let url: URL;
     try {
       url = new URL(options.url, base);
