@@ -7,7 +7,7 @@ const LONG_LINE = 2000;
 
 /** YAML as well as JSON, a line at a time: comment, key, string, number or word of the language. */
 const TOKEN =
-  /(?<comment>(?<=^|\s)#.*)|(?<key>(?:"(?:[^"\\]|\\.)*"|'[^']*'|[\w.$/-]+)(?=\s*:(?:\s|$)))|(?<string>"(?:[^"\\]|\\.)*"?|'[^']*'?)|(?<literal>(?<![\w.$/-])(?:true|false|null|-?\d+(?:\.\d+)?)(?![\w.$/-]))/g;
+  /(?<comment>(?<=^|\s)#.*)|(?<key>(?:"(?:[^"\\]|\\.)*"|'[^']*'|[\w.$/-]+)(?=\s*:(?:\s|$)))|(?<string>(?<=^|[\s,:{[])(?:"(?:[^"\\]|\\.)*"?|'[^']*'?))|(?<literal>(?<![\w.$/-])(?:true|false|null|-?\d+(?:\.\d+)?)(?![\w.$/-]))/g;
 
 /** What of a line a problem is about, from where it begins. */
 const SUBJECT = /"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,:{}[\]"']+|[^]/y;
