@@ -28,15 +28,13 @@ export const timeOf = (date) => date.toLocaleTimeString("en-GB");
  */
 export function newest(run) {
   let current;
-  const start = (...args) => {
+  return (...args) => {
     current?.abort();
     const mine = (current = new AbortController());
     return run(mine.signal, ...args).catch((error) => {
       if (!mine.signal.aborted) throw error;
     });
   };
-  start.stop = () => current?.abort();
-  return start;
 }
 
 /** Waits, unless the signal says before that nobody waits any more. */

@@ -20,7 +20,11 @@ export class Grid {
   /** `onChoose` is told the key of the user who is to be explained. */
   constructor(onChoose) {
     $("grid").append(...this.#cells);
-    $("percent").addEventListener("input", () => this.#show());
+    $("percent").addEventListener("input", () => {
+      // Definitions say percents more finely than a hand does.
+      $("percent").value = String(Math.round(Number($("percent").value) * 10) / 10);
+      this.#show();
+    });
     $("published").addEventListener("click", () => {
       $("percent").value = String(this.#crowd.ramp.percent / 1000);
       this.#show();
@@ -55,31 +59,20 @@ export class Grid {
     this.#check();
   }
 
-  /** Their contexts, for asking others about them. */
-  get users() {
-    return this.#crowd.users;
-  }
-
-  /** What the server counts, against what this browser does; the texts that differ. */
-  countsUnlike({ variants, reasons }) {
-    const details = this.#crowd.users.map(({ details }) => details);
-    const ours = {
-      variants: count(details.flatMap(({ variant }) => variant ?? [])),
-      reasons: count(details.map(({ reason }) => reason)),
-    };
-    const unlike = (kind, theirs) => {
-      const there = Object.fromEntries(theirs.map(({ name, users }) => [name, users]));
-      const names = new Set([...Object.keys(ours[kind]), ...Object.keys(there)]);
-      return [...names]
-        .filter((name) => (ours[kind][name] ?? 0) !== (there[name] ?? 0))
-        .map((name) => `${name}: ${ours[kind][name] ?? 0} in the browser, ${there[name] ?? 0} on the server`);
-    };
-    return [...unlike("variants", variants), ...unlike("reasons", reasons)];
+  /** Their keys, in groups of those who are served the same for the same reason. */
+  groups() {
+    const groups = new Map();
+    for (const { key, details } of this.#crowd.users) {
+      const name = JSON.stringify([details.variant, details.reason]);
+      if (!groups.has(name)) groups.set(name, { details, users: [] });
+      groups.get(name).users.push(key);
+    }
+    return [...groups.values()];
   }
 
   /** Marks a user for whom the engines differ. */
-  markDifferent(index) {
-    const cell = this.#cells[index];
+  markDifferent(key) {
+    const cell = $(key);
     cell.classList.add("differs");
     cell.title = cell.ariaLabel = `${cell.title}; the engines differ`;
   }

@@ -8,15 +8,14 @@ import { setTime, startEngines, Unavailable } from "./engines.js";
 import { lastRamp } from "./explain.js";
 import { Grid } from "./grid.js";
 import { SMALL_EXAMPLE, USERS } from "./presets.js";
-import { differences, resultOf } from "./result.js";
 import { pack, unpack } from "./share.js";
 
 const TYPING_PAUSE_MS = 250;
 /** What takes longer than this is seen to be under way. */
 const PATIENCE_MS = 1000;
 const RETRY_MS = [1000, 2000, 4000, 8000];
-/** How many of the 1,000 are asked about at once. */
-const EACH_AT_ONCE = 4;
+/** Of users for whom the engines differ, so many are looked for. */
+const MARKED_LIMIT = 20;
 
 /** What the newest definitions without errors were compiled to; undefined before there were any. */
 let held;
@@ -192,7 +191,7 @@ function listFlags() {
   const chosen = $("flag").value || flagWanted;
   const sorted = held.flags.toSorted((a, b) => a.key.localeCompare(b.key, "en"));
   const group = (label, isClient) => {
-    const options = sorted.filter(({ client }) => client === isClient).map(({ key }) => new Option(key));
+    const options = sorted.filter(({ client }) => client === isClient).map(({ key }) => new Option(key, key));
     return options.length ? [element("optgroup", { label }, ...options)] : [];
   };
   $("flag").replaceChildren(...group("For clients and servers", true), ...group("For servers alone", false));
@@ -294,68 +293,47 @@ function showCrowd() {
   if (!held?.engines || !attributes || $("flag").value === "") return;
   const now = Date.now();
   setTime(now);
-  compareEach.stop();
-  $("each").textContent = "Compare one by one";
-  $("each-progress").hidden = true;
   grid.survey(held.engines[audience()], $("flag").value, attributes);
-  const contexts = grid.users.map(({ key }) => ({ ...attributes, targetingKey: key }));
-  takeCensus({ snapshot: held.server, flag: $("flag").value, contexts, now });
+  const contextOf = (key) => ({ ...attributes, targetingKey: key });
+  compareCrowd({ snapshot: held.server, flag: $("flag").value, now, contextOf });
 }
 
-/** Has the server's engine count the same users, in one go. */
-const takeCensus = newest(async (signal, question) => {
+/**
+ * Holds every user's result against the server's engine, in few questions: those who are served the same for the same
+ * reason here are counted there, and if all of them are again, each of them is. A group that is not is halved.
+ */
+const compareCrowd = newest(async (signal, { contextOf, ...question }) => {
   const tell = (className, text) => {
-    $("census").className = className;
-    $("census").textContent = text;
+    $("comparison").className = className;
+    $("comparison").textContent = text;
   };
-  tell("", "The server’s engine is counting …");
+  tell("", "Comparing with the server’s engine …");
   await pause(TYPING_PAUSE_MS, signal);
+  const groups = grid.groups();
+  let unlike = 0;
   try {
-    const unlike = grid.countsUnlike(await ask("simulate", question, signal));
-    if (unlike.length === 0) tell("good", "The server’s engine counts the same of every variant and reason.");
-    else tell("bad", `The server’s engine counts otherwise. ${unlike.join("; ")}.`);
-  } catch (error) {
-    signal.throwIfAborted();
-    tell("", `Not compared: ${error.message}.`);
-    if (error instanceof Unreachable) serverIsGone();
-  }
-});
-
-/** Asks the server's engine about each user, and marks those for whom it says something else. */
-const compareEach = newest(async (signal) => {
-  const [snapshot, flag, attributes, { users }] = [held.server, $("flag").value, readContext(), grid];
-  const now = Date.now();
-  let [done, unlike] = [0, 0];
-  const todo = users.entries();
-  const work = async () => {
-    for (const [index, { key, details }] of todo) {
-      const context = { ...attributes, targetingKey: key };
-      const { evaluation } = await ask("evaluate", { snapshot, flag, context, now }, signal);
-      if (differences(resultOf(evaluation), resultOf(details)).length > 0) {
+    while (groups.length > 0 && unlike < MARKED_LIMIT) {
+      const { details, users } = groups.pop();
+      const { variants, reasons } = await ask("simulate", { ...question, contexts: users.map(contextOf) }, signal);
+      const counted = (list, wanted) => list.find(({ name }) => name === wanted)?.users ?? 0;
+      const hasVariant = details.variant === undefined || counted(variants, details.variant) === users.length;
+      if (hasVariant && counted(reasons, details.reason) === users.length) continue;
+      const half = Math.ceil(users.length / 2);
+      if (half < users.length)
+        groups.push({ details, users: users.slice(half) }, { details, users: users.slice(0, half) });
+      else {
         unlike++;
-        grid.markDifferent(index);
+        grid.markDifferent(users[0]);
       }
-      $("each-progress").value = ++done;
     }
-  };
-  const tell = (className, text) => {
-    $("census").className = className;
-    $("census").textContent = text;
-  };
-  $("each-progress").value = 0;
-  $("each-progress").hidden = false;
-  $("each").textContent = "Stop";
-  try {
-    await Promise.all(Array.from({ length: EACH_AT_ONCE }, work));
-    if (unlike === 0) tell("good", `The server’s engine gives each of these ${plural(done, "user")} the same result.`);
-    else tell("bad", `The engines differ for ${plural(unlike, "user")}, marked above.`);
+    const least = groups.length > 0 ? "at least " : "";
+    if (unlike > 0) tell("bad", `The engines differ for ${least}${plural(unlike, "user")}, marked above.`);
+    else tell("good", "The server’s engine gives each of these 1,000 the same variant for the same reason.");
   } catch (error) {
     signal.throwIfAborted();
     tell("", `Not compared: ${error.message}.`);
     if (error instanceof Unreachable) serverIsGone();
   }
-  $("each-progress").hidden = true;
-  $("each").textContent = "Compare one by one";
 });
 
 // --- the link -------------------------------------------------------------------------------------------------------
@@ -430,12 +408,6 @@ $("context").addEventListener("input", () => {
   isTouched = true;
   showPreset();
   showFlag();
-});
-$("each").addEventListener("click", () => {
-  if ($("each-progress").hidden) return compareEach();
-  compareEach.stop();
-  $("each-progress").hidden = true;
-  $("each").textContent = "Compare one by one";
 });
 addEventListener("hashchange", openLink);
 
