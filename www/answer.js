@@ -1,5 +1,5 @@
 // One user's result: the browser's engine beside the server's, and how it was decided.
-import { $, element } from "./dom.js";
+import { $, element, prose } from "./dom.js";
 import { findings, isQuiet, title } from "./explain.js";
 import { differences, resultOf } from "./result.js";
 
@@ -58,7 +58,7 @@ function stepItems(steps, rule) {
     );
     if (step.depth > 0) item.append(` of ${step.flag}`);
     item.append(element("span", { className: "outcome", text: step.decided ? "decides" : "passed" }));
-    item.append(element("ul", {}, ...findings(step).map((text) => element("li", { text }))));
+    item.append(element("ul", {}, ...findings(step).map((text) => element("li", {}, ...prose(text)))));
     items.push(item);
   }
   return items;
@@ -79,8 +79,10 @@ export class Answer {
 
   /** Shows what the browser's engine says: an explanation of the package, or why there is none. */
   showBrowser(explanation, missing) {
-    if (!explanation) this.#browser = { missing };
-    else {
+    if (!explanation) {
+      this.#browser = { missing };
+      document.querySelector('input[name="steps-of"][value="server"]').checked = true;
+    } else {
       const { keyMissing, until } = explanation.details.flagMetadata;
       const extra = [
         ...(keyMissing ? [["key", "missing"]] : []),

@@ -16,7 +16,7 @@ const www = dirname(fileURLToPath(import.meta.url));
 const root = dirname(www);
 const pkg = join(root, "pkg");
 const { values: options } = parseArgs({
-  options: { port: { type: "string", default: "0" }, project: { type: "string", default: "demo" } },
+  options: { port: { type: "string" }, project: { type: "string", default: "demo" } },
 });
 const demo = resolve(root, options.project);
 const flagstone = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "debug", "flagstone");
@@ -115,13 +115,20 @@ heading("Natively and through WebAssembly, side by side");
 const unequal = (await compare("server", true)) + (await compare("client", false));
 if (unequal > 0) fail(`${unequal} results differ`);
 
-const { address, close } = await serve({
-  port: Number(options.port),
+/** The same for everyone, so that one's link to the page opens on another's machine. */
+const PORT = 4352;
+const isCheck = process.env.DEMO_EXIT === "1";
+const content = {
   command: flagstone,
   folders: { "/pkg/": pkg, "/": www },
   project: demo,
   jwks: keys,
   key: signingKey,
+};
+const wanted = options.port ?? (isCheck ? "0" : String(PORT));
+const { address, close } = await serve({ ...content, port: Number(wanted) }).catch((error) => {
+  if (error.code !== "EADDRINUSE" || options.port !== undefined) throw error;
+  return serve({ ...content, port: 0 });
 });
 heading(`The page: ${address}`);
 
@@ -134,7 +141,7 @@ async function ask(path, question) {
   return response;
 }
 
-if (process.env.DEMO_EXIT === "1") {
+if (isCheck) {
   for (const path of ["", "main.js", "pkg/browser.js", "pkg/flagstone_bg.wasm", "keys.json"]) await ask(path);
   const { files } = await (await ask("definitions")).json();
   const { problems } = await (await ask("lint", { files })).json();

@@ -7,7 +7,7 @@ import { percent } from "./explain.js";
 const VARIANT_COLOURS = 6;
 
 const count = (names) => {
-  const counts = {};
+  const counts = Object.create(null);
   for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
   return counts;
 };

@@ -3,7 +3,7 @@
 import { ask, get, Refused, Unreachable } from "./api.js";
 import { Answer } from "./answer.js";
 import { Definitions } from "./definitions.js";
-import { $, element, newest, pause, plural, timeOf } from "./dom.js";
+import { $, element, newest, pause, plural, prose, timeOf } from "./dom.js";
 import { setTime, startEngines, Unavailable } from "./engines.js";
 import { lastRamp } from "./explain.js";
 import { Grid } from "./grid.js";
@@ -62,7 +62,7 @@ function working() {
 
 function notify(text, undo) {
   replaced = undo;
-  $("notice-text").textContent = text;
+  $("notice-text").replaceChildren(...prose(text));
   $("undo").hidden = !undo;
   $("notice").hidden = false;
 }
@@ -351,7 +351,9 @@ async function share() {
   history.replaceState(null, "", hash);
   try {
     await navigator.clipboard.writeText(location.href);
-    notify("The link is copied. It holds the definitions and the context, and servers do not see them.");
+    notify(
+      "The link is copied. It opens wherever `make demo` runs; definitions and context are in it, not on a server.",
+    );
   } catch {
     notify("The link is in the address bar: copy it from there.");
   }

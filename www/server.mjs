@@ -277,7 +277,12 @@ export async function serve({ port = 0, command, folders, project, jwks, key }) 
     );
   });
   server.requestTimeout = 30_000;
-  await new Promise((listening, failed) => server.once("error", failed).listen(port, "127.0.0.1", listening));
+  try {
+    await new Promise((listening, failed) => server.once("error", failed).listen(port, "127.0.0.1", listening));
+  } catch (error) {
+    cleanUp();
+    throw error;
+  }
   return {
     address: `http://127.0.0.1:${server.address().port}/`,
     close() {
