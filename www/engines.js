@@ -5,34 +5,40 @@ const ENVIRONMENT = "production";
 /** The engine cannot run here at all. */
 export class Unavailable extends Error {}
 
-let time = Date.now();
+let pinned;
 
-/** Has both engines go by the same instant. */
-export const setTime = (now) => {
-  time = now;
-};
+/** Runs what evaluates as of an instant, so that another engine can be asked about the same one. */
+export function at(now, run) {
+  pinned = now;
+  try {
+    return run();
+  } finally {
+    pinned = undefined;
+  }
+}
 
 async function start(audience, source, keys) {
   let client;
   try {
     const { FlagstoneClient } = await import("./pkg/browser.js");
-    // A draft is always version 1, so nothing that was stored of another may be held against it.
-    const alone = { storage: false, poll: false };
     client = await FlagstoneClient.start({
       source,
       environment: ENVIRONMENT,
       audience,
       keys,
-      now: () => time,
-      ...alone,
+      now: () => pinned ?? Date.now(),
+      // A draft is always version 1, so nothing that was stored of another may be held against it.
+      storage: false,
+      // Whatever is wrong, the page says it itself.
+      warn: () => {},
     });
   } catch (error) {
     throw new Unavailable(error.message, { cause: error });
   }
   if (client.version !== undefined) return client;
-  const { error, state } = client;
+  const { error } = client;
   await client.close();
-  throw state === "FATAL" ? new Unavailable(error?.message, { cause: error }) : error;
+  throw error?.code === "ENGINE" ? new Unavailable(error.message, { cause: error }) : error;
 }
 
 /** Two clients, by audience; throws {@link Unavailable}, or why a snapshot was refused. */

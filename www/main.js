@@ -4,7 +4,7 @@ import { ask, get, Refused, Unreachable } from "./api.js";
 import { Answer } from "./answer.js";
 import { Definitions } from "./definitions.js";
 import { $, element, newest, pause, plural, prose, timeOf } from "./dom.js";
-import { setTime, startEngines, Unavailable } from "./engines.js";
+import { at, startEngines, Unavailable } from "./engines.js";
 import { lastRamp } from "./explain.js";
 import { Grid } from "./grid.js";
 import { SMALL_EXAMPLE, USERS } from "./presets.js";
@@ -129,7 +129,6 @@ const compile = newest(async (signal) => {
 async function take(compiled, signal) {
   let engines;
   let why = "";
-  setTime(Date.now());
   try {
     engines = await startEngines(compiled, keys);
   } catch (error) {
@@ -146,7 +145,9 @@ async function take(compiled, signal) {
   const counts = `${plural(compiled.flags.length, "flag")}, ${clients} for clients. Compiled at ${timeOf(held.at)}`;
   if (compiled.flags.length === 0) say("loading", "No flags are defined.");
   else if (engines) say("good", `${counts}; both signatures verified in this browser.`);
-  else say("refused", `${counts}. The engine cannot run in this browser: ${why}. The server’s goes on.`);
+  else say("refused", `${counts}. In this browser ${why}. The server’s engine goes on.`);
+  // What a schedule decides changes without anyone's doing.
+  for (const client of Object.values(engines ?? {})) client.on("change", showFlag);
   listFlags();
   if (!before && !isTouched) definitions.reveal($("flag").value, false);
   showFlag();
@@ -261,7 +262,7 @@ function showFlag() {
   const hasEngine = Boolean(held.engines);
   $("crowd").hidden = !hasEngine;
   $("crowd-missing").hidden = hasEngine;
-  $("crowd-missing").textContent = "The grid takes the engine in this browser, which cannot run.";
+  $("crowd-missing").textContent = "The grid takes an engine in this browser.";
   showUser();
   showCrowd();
 }
@@ -271,10 +272,9 @@ function showUser() {
   if (!held || !context || $("flag").value === "") return;
   remember();
   const question = { flag: $("flag").value, context, now: Date.now() };
-  setTime(question.now);
   answer.awaitServer(PATIENCE_MS);
-  const explanation = held.engines?.[audience()].explain(question.flag, context);
-  answer.showBrowser(explanation, `The engine cannot run in this browser: ${held.why}`);
+  const explanation = at(question.now, () => held.engines?.[audience()].explain(question.flag, context));
+  answer.showBrowser(explanation, `In this browser ${held.why}.`);
   askServer({ ...question, snapshot: held.server });
 }
 
@@ -292,8 +292,7 @@ function showCrowd() {
   const attributes = readContext();
   if (!held?.engines || !attributes || $("flag").value === "") return;
   const now = Date.now();
-  setTime(now);
-  grid.survey(held.engines[audience()], $("flag").value, attributes);
+  at(now, () => grid.survey(held.engines[audience()], $("flag").value, attributes));
   const contextOf = (key) => ({ ...attributes, targetingKey: key });
   compareCrowd({ snapshot: held.server, flag: $("flag").value, now, contextOf });
 }

@@ -214,6 +214,21 @@ test("the server's engine gives each of them the same", async () => {
   }
 });
 
+test("what a schedule decides changes when it is due", async () => {
+  const due = new Date(Date.now() + 8000).toISOString();
+  const schedule = `{before: 0, steps: [{at: ${due}, percent: 100}]}`;
+  await define(
+    page,
+    `flags:\n  later: {client: true, salt: later-1, default: {ramp: {schedule: ${schedule}, serve: on}}}\n`,
+  );
+  await page.locator("#context").fill('{"targetingKey": "user-1"}');
+  await page.waitForFunction(() => document.querySelector("#browser .value").textContent === "true");
+  await verdict(page, "same");
+  assert.equal(await page.locator("#server .value").innerText(), "true");
+  assert.equal(await page.locator("#percent").inputValue(), "100");
+  await define(page, FLAGS);
+});
+
 // --- the explanation ------------------------------------------------------------------------------------------------
 
 test("explains according to either engine", async () => {
@@ -222,9 +237,9 @@ test("explains according to either engine", async () => {
   await verdict(page, "same");
   const browsers = await page.locator("#steps").innerText();
   assert.match(browsers, /A rule\s*passed[^]*is unknown[^]*The default\s*decides/);
-  await page.getByLabel("Server", { exact: true }).check({ force: true });
+  await page.getByLabel("Server", { exact: true }).check();
   assert.equal(await page.locator("#steps").innerText(), browsers);
-  await page.getByLabel("Browser", { exact: true }).check({ force: true });
+  await page.getByLabel("Browser", { exact: true }).check();
 });
 
 // --- problems in place ----------------------------------------------------------------------------------------------
@@ -421,10 +436,11 @@ test("goes on with the server's engine where the browser has none", async () => 
   await poor.route("**/*.wasm", (route) => route.abort());
   await poor.goto(server.base);
   await state(poor, "refused");
-  assert.match(await poor.locator("#state").innerText(), /engine cannot run in this browser/);
+  assert.match(await poor.locator("#state").innerText(), /In this browser the engine cannot be loaded/);
   await poor.waitForSelector("#server .value");
-  assert.match(await poor.locator("#browser .result").innerText(), /cannot run in this browser/);
+  assert.match(await poor.locator("#browser .result").innerText(), /engine cannot be loaded/);
   assert.ok(await poor.locator("#grid").isHidden());
+  assert.ok((await poor.locator("#steps .decided").count()) > 0, "the server's explanation is shown in its place");
   assert.equal(await poor.locator("#flag option").count(), 19);
   await poor.context().close();
 });
