@@ -10,7 +10,7 @@ const TOKEN =
   /(?<comment>(?<=^|\s)#.*)|(?<key>(?:"(?:[^"\\]|\\.)*"|'[^']*'|[\w.$/-]+)(?=\s*:(?:\s|$)))|(?<string>(?<=^|[\s,:{[])(?:"(?:[^"\\]|\\.)*"?|'[^']*'?))|(?<literal>(?<![\w.$/-])(?:true|false|null|-?\d+(?:\.\d+)?)(?![\w.$/-]))/g;
 
 /** What of a line a problem is about, from where it begins. */
-const SUBJECT = /"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,:{}[\]"']+|[^]/y;
+const SUBJECT = /"(?:[^"\\]|\\.)*"|'[^']*'|[^\s,:{}[\]"']+|[^]/uy;
 
 /** A line of text as pieces `[from, to, class]`, without gaps. */
 function pieces(line, marks) {

@@ -142,7 +142,7 @@ async function take(compiled, signal) {
   const before = held;
   held = { ...compiled, engines, why, at: new Date() };
   const clients = compiled.flags.filter(({ client }) => client).length;
-  const counts = `${plural(compiled.flags.length, "flag")}, ${clients} for clients. Compiled at ${timeOf(held.at)}`;
+  const counts = `${plural(compiled.flags.length, "flag")}, ${clients.toLocaleString("en")} for clients. Compiled at ${timeOf(held.at)}`;
   if (compiled.flags.length === 0) say("loading", "No flags are defined.");
   else if (engines) say("good", `${counts}; both signatures verified in this browser.`);
   else say("refused", `${counts}. In this browser ${why}. The server’s engine goes on.`);
