@@ -98,8 +98,10 @@ const compile = newest(async (signal) => {
   const done = working();
   signal.addEventListener("abort", done);
   const { files } = definitions;
+  let isChecked = false;
   try {
     const { problems } = await ask("lint", { files }, signal);
+    isChecked = true;
     $("gone").hidden = true;
     definitions.show(problems);
     remember();
@@ -110,8 +112,8 @@ const compile = newest(async (signal) => {
     await take(compiled, signal);
   } catch (error) {
     signal.throwIfAborted();
+    if (!isChecked) definitions.showUnchecked(`Not checked: ${error.message}`);
     if (error instanceof Unreachable) {
-      definitions.showUnchecked("Not checked: the server does not answer");
       say("gone", `The server does not answer.${meanwhile()}`);
       serverIsGone();
     } else if (error instanceof Refused) {
@@ -367,7 +369,7 @@ async function openLink() {
     $("flag").value = "";
     $("context").value = found.context;
     showPreset();
-    definitions.replace(found.files);
+    replace(found.files, "The link is opened.");
     return true;
   } catch (error) {
     notify(`The link is damaged and was not opened: ${error.message}.`);

@@ -8,10 +8,12 @@ const FORMAT = "deflate-raw";
 async function bytesOf(stream) {
   const parts = [];
   let length = 0;
-  for await (const part of stream) {
-    length += part.length;
+  // Not `for await`, which not every browser has for streams.
+  const reader = stream.getReader();
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    length += next.value.length;
     if (length > LIMIT) throw new Error("it holds too much");
-    parts.push(part);
+    parts.push(next.value);
   }
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }

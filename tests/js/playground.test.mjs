@@ -350,6 +350,14 @@ test("refuses what is too large, and keeps what is there", async () => {
   await page.locator("#picker").setInputFiles([{ name: "big.yaml", mimeType: "", buffer }]);
   await page.waitForFunction(() => /one MiB/.test(document.querySelector("#notice-text").textContent));
   assert.equal(await page.locator("#text").inputValue(), FLAGS);
+  // What is typed or pasted, the server refuses.
+  await page.route("**/lint", (route) => route.fulfill({ status: 413, json: { error: "the body is too long" } }));
+  await page.locator("#text").fill(WRONG);
+  await state(page, "errors");
+  assert.equal(await page.locator("#counts").innerText(), "Not checked: the body is too long");
+  await page.unroute("**/lint");
+  await page.locator("#text").fill(FLAGS);
+  await state(page, "good");
 });
 
 test("files are added and removed; without any text there is a way to begin", async () => {
@@ -516,6 +524,12 @@ test("a link shows somebody else the same", async () => {
   await other.reload();
   await state(other, "good");
   assert.equal(await other.locator("#flag").inputValue(), "second");
+
+  // So does a link that is pasted over, which can be taken back.
+  await other.evaluate((hash) => (location.hash = hash), new URL(link).hash);
+  await other.waitForFunction(() => document.querySelector("#flag").value === "staff");
+  await other.locator("#undo").click();
+  await state(other, "good");
 
   for (const hash of ["#v1=AAAA", "#v1=%%%", `${link.slice(link.indexOf("#"), -20)}`]) {
     const damaged = await open(`/${hash}`);
