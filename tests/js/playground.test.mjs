@@ -441,7 +441,7 @@ test("a snapshot that is refused changes nothing", async () => {
 
 test("goes on with the server's engine where the browser has none", async () => {
   const poor = await open("/keys.json");
-  await poor.route("**/*.wasm", (route) => route.abort());
+  await poor.addInitScript(() => delete globalThis.WebAssembly);
   await poor.goto(server.base);
   await state(poor, "refused");
   assert.match(await poor.locator("#state").innerText(), /In this browser the engine cannot be loaded/);
