@@ -5,7 +5,7 @@ export const SIZE = 1000;
 
 /** What a percent makes of a user, in the order of the legend. */
 export const FATES = {
-  stays: "in, as published",
+  stays: "in, as defined",
   joins: "would join at this percent",
   leaves: "would leave at this percent",
   out: "out",

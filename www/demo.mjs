@@ -1,32 +1,28 @@
 // What `make demo` runs once everything is built: publishes a project, evaluates users natively and through WebAssembly side
-// by side, then serves a page that evaluates in the browser. With DEMO_EXIT=1 it stops after seeing that the page answers.
+// by side, then serves the playground. With DEMO_EXIT=1 it stops after seeing that the page and what is behind it answer.
+//
+//     node www/demo.mjs [--port N] [--project FOLDER]
 import { execFile, execFileSync } from "node:child_process";
-import { createReadStream, existsSync, readFileSync, statSync } from "node:fs";
-import { createServer } from "node:http";
+import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { dirname, extname, join, relative, resolve, sep } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify, styleText } from "node:util";
+import { parseArgs, promisify, styleText } from "node:util";
+import { USERS } from "./presets.js";
+import { differences, resultOf } from "./result.js";
+import { serve } from "./server.mjs";
 
 const www = dirname(fileURLToPath(import.meta.url));
 const root = dirname(www);
 const pkg = join(root, "pkg");
-const demo = join(root, "demo");
+const { values: options } = parseArgs({
+  options: { port: { type: "string" }, project: { type: "string", default: "demo" } },
+});
+const demo = resolve(root, options.project);
 const flagstone = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "debug", "flagstone");
 const keys = join(demo, "keys", "production.jwks");
+const signingKey = join(demo, "keys", "production.private.jwk");
 const published = (audience) => join(demo, "published", "production", "current", `${audience}.json`);
-
-/** Those whom the plans name, and others; headed by their keys. */
-const USERS = [
-  ["user-42", { targetingKey: "user-42", plan: "pro" }],
-  ["user-114", { targetingKey: "user-114" }],
-  ["user1", { targetingKey: "user1" }],
-  ["legacy-user-1", { targetingKey: "legacy-user-1" }],
-  ["internal-user-1", { targetingKey: "internal-user-1", internal: true }],
-  ["22, a number", { targetingKey: 22 }],
-  ["ngày", { targetingKey: "ngày", betaOptIn: true }],
-  ["no key", {}],
-];
 
 // styleText leaves colours out where nobody would see them.
 const style = (format, text) => (process.stdout.isTTY && !process.env.NO_COLOR ? styleText(format, text) : text);
@@ -52,15 +48,12 @@ function show(...args) {
 }
 
 function publish() {
-  if (!existsSync(demo)) show("init", "demo", "--example", "five-plans");
-  const key = "demo/keys/production.private.jwk";
-  const store = ["--store", "demo/published", "--key", key];
-  show("publish", "demo", "--environment", "production", ...store, "--reason", "A demonstration");
+  const [project, store] = [relative(root, demo), relative(root, join(demo, "published"))];
+  if (!existsSync(demo)) show("init", project, "--example", "five-plans");
+  const key = relative(root, signingKey);
+  const where = ["--environment", "production", "--store", store, "--key", key];
+  show("publish", project, ...where, "--reason", "A demonstration");
 }
-
-/** What a result is, whichever engine it comes from. */
-const result = ({ value, variant, reason, errorCode, rule, version }) =>
-  JSON.stringify([value ?? null, variant ?? null, reason, errorCode ?? null, rule ?? null, version]);
 
 /** Evaluates a flag for a user with the native engine. */
 async function natively(audience, flag, context, now) {
@@ -91,12 +84,12 @@ async function compare(audience, isShown) {
   };
   await Promise.all(Array.from({ length: availableParallelism() }, work));
 
-  let differences = 0;
+  let unequal = 0;
   const cells = questions.map((question) => {
     const native = answers.get(question);
     const details = client.all(question.context)[question.flag];
-    const equal = result(native) === result({ ...details, ...details.flagMetadata });
-    if (!equal) differences++;
+    const equal = differences(resultOf(native), resultOf(details)).length === 0;
+    if (!equal) unequal++;
     const served = ({ variant, errorCode }) => variant ?? errorCode;
     if (equal) return `${served(native)} ✓`;
     return `${served(native)}, ${native.reason} ✗ ${served(details)}, ${details.reason}`;
@@ -112,60 +105,54 @@ async function compare(audience, isShown) {
       console.log([name.padEnd(width), ...ours.map((cell) => style(colour(cell), cell.padEnd(column)))].join("  "));
     });
   }
-  const equal = `${cells.length - differences} of ${cells.length} results are the same`;
+  const equal = `${cells.length - unequal} of ${cells.length} results are the same`;
   console.log(`${audience} snapshot: ${equal} (value, variant, reason, error code, rule, version)`);
-  return differences;
-}
-
-const TYPES = {
-  ".html": "text/html; charset=utf-8",
-  ".css": "text/css",
-  ".js": "text/javascript",
-  ".json": "application/json",
-  ".wasm": "application/wasm",
-};
-
-/** The file that a path names, undefined where there is none. */
-function file(path) {
-  if (path === "/client.json") return published("client");
-  if (path === "/keys.json") return keys;
-  const [folder, rest] = path.startsWith("/pkg/") ? [pkg, path.slice(5)] : [www, path.slice(1) || "index.html"];
-  const found = resolve(folder, rest);
-  return found.startsWith(folder + sep) && statSync(found, { throwIfNoEntry: false })?.isFile() ? found : undefined;
-}
-
-/** Serves the page on this machine alone. */
-async function serve() {
-  const server = createServer((request, response) => {
-    let found;
-    try {
-      found = file(decodeURIComponent(new URL(request.url, "http://localhost").pathname));
-    } catch {
-      // No path: nothing is found there.
-    }
-    if (!found) return response.writeHead(404).end();
-    const type = TYPES[extname(found)] ?? TYPES[".json"];
-    return createReadStream(found).pipe(response.writeHead(200, { "content-type": type, "cache-control": "no-store" }));
-  });
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-  return { server, address: `http://127.0.0.1:${server.address().port}/` };
+  return unequal;
 }
 
 publish();
 heading("Natively and through WebAssembly, side by side");
-const differences = (await compare("server", true)) + (await compare("client", false));
-if (differences > 0) fail(`${differences} results differ`);
+const unequal = (await compare("server", true)) + (await compare("client", false));
+if (unequal > 0) fail(`${unequal} results differ`);
 
-const { server, address } = await serve();
+/** The same for everyone, so that one's link to the page opens on another's machine. */
+const PORT = 4352;
+const isCheck = process.env.DEMO_EXIT === "1";
+const content = {
+  command: flagstone,
+  folders: { "/pkg/": pkg, "/": www },
+  project: demo,
+  jwks: keys,
+  key: signingKey,
+};
+const wanted = options.port ?? (isCheck ? "0" : String(PORT));
+const { address, close } = await serve({ ...content, port: Number(wanted) }).catch((error) => {
+  if (error.code !== "EADDRINUSE" || options.port !== undefined) throw error;
+  return serve({ ...content, port: 0 });
+});
 heading(`The page: ${address}`);
-if (process.env.DEMO_EXIT === "1") {
-  for (const path of ["", "main.js", "pkg/browser.js", "pkg/flagstone_bg.wasm", "client.json", "keys.json"]) {
-    const { status } = await fetch(address + path);
-    if (status !== 200) fail(`${address}${path} answers ${status}`);
-  }
+
+/** Asks the server as the page does. */
+async function ask(path, question) {
+  const headers = { "content-type": "application/json", origin: new URL(address).origin };
+  const asked = question && { method: "POST", headers, body: JSON.stringify(question) };
+  const response = await fetch(new URL(path, address), asked);
+  if (!response.ok) fail(`${address}${path} answers ${response.status}: ${await response.text()}`);
+  return response;
+}
+
+if (isCheck) {
+  for (const path of ["", "main.js", "pkg/browser.js", "pkg/flagstone_bg.wasm", "keys.json"]) await ask(path);
+  const { files } = await (await ask("definitions")).json();
+  const { problems } = await (await ask("lint", { files })).json();
+  if (problems.some(({ severity }) => severity === "error")) fail("the page's definitions have errors");
+  const { server: snapshot, flags } = await (await ask("compile", { files })).json();
+  const [[, context]] = USERS;
+  const { evaluation } = await (await ask("evaluate", { snapshot, flag: flags[0].key, context })).json();
+  if (evaluation.errorCode) fail(`${evaluation.flag} is not evaluated: ${evaluation.errorCode}`);
   console.log("It answers.");
-  server.closeAllConnections();
-  server.close();
+  close();
 } else {
-  console.log("Ctrl-C ends it. Edit demo/*.yaml, publish again as above, and press “Look for a newer one”.");
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(0));
+  console.log("Ctrl-C ends it. What you edit in the page stays in the page.");
 }

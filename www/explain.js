@@ -23,11 +23,24 @@ const TRUTHS = { true: "holds", false: "does not hold", unknown: "is unknown, fo
 
 const MEMBERSHIPS = { in: "in", out: "not in", keyMissing: "no key to tell by, so not in" };
 
+/** A condition in short: one comparison, or how many are joined, for those have been said before. */
+function condition(json) {
+  const parsed = JSON.parse(json);
+  const { attribute, ...comparison } = parsed;
+  const parts = Object.entries(attribute === undefined ? parsed : comparison);
+  const [name, operand] = parts[0] ?? [];
+  if (parts.length !== 1) return `\`${json}\``;
+  if (attribute !== undefined) return `\`${attribute} ${name} ${JSON.stringify(operand)}\``;
+  if (name === "all" || name === "any") return `\`${name}\` of these ${operand.length}`;
+  if (name === "not") return "`not` this";
+  return `\`${name} ${JSON.stringify(operand)}\``;
+}
+
 const FINDINGS = {
-  killed: ({ by }) => `Killed by ${by}.`,
-  lacking: ({ name }) => `Needs ${name}.`,
-  condition: ({ json, truth }) => [`${json} `, TRUTHS[truth], "."],
-  segment: ({ name, truth }) => `The segment ${name} ${TRUTHS[truth]}.`,
+  killed: ({ by }) => `Killed by \`${by}\`.`,
+  lacking: ({ name }) => `Needs \`${name}\`.`,
+  condition: ({ json, truth }) => `${condition(json)} ${TRUTHS[truth]}.`,
+  segment: ({ name, truth }) => `The segment \`${name}\` ${TRUTHS[truth]}.`,
   list: ({ listed }) => (listed ? "The key is on the list." : "The key is not on the list."),
   prerequisite: ({ flag, variant, holds }) =>
     `${flag} serves ${variant ?? "nothing"}: ${holds ? "as needed" : "not as needed"}.`,
@@ -46,8 +59,8 @@ export const title = ({ step, decided }, rule) =>
 /** Whether there is nothing to say of a step but that it was passed. */
 export const isQuiet = ({ decided, findings }) => !decided && findings.length === 0;
 
-/** What was found at a step, a text each. */
-export const findings = ({ findings }) => findings.map((finding) => [FINDINGS[finding.kind](finding)].flat().join(""));
+/** What was found at a step, a text each; what is code in it stands between backticks. */
+export const findings = ({ findings }) => findings.map((finding) => FINDINGS[finding.kind](finding));
 
 /** The ramp that a user met last on the way to their result, undefined where there was none. */
 export function lastRamp({ details, steps }) {

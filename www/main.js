@@ -1,249 +1,452 @@
-// The page: one flag, one user, 1,000 users. All decisions are the package's, made here in the browser.
-import { FlagstoneClient } from "./pkg/browser.js";
-import { FATES, fate, SIZE, survey } from "./crowd.js";
-import { findings, isQuiet, lastRamp, percent, title } from "./explain.js";
+// The playground: definitions on one side, on the other who gets what and why. Decisions are the engines', one in this
+// browser and one on the server; the page only shows them.
+import { ask, get, Refused, Unreachable } from "./api.js";
+import { Answer } from "./answer.js";
+import { Definitions } from "./definitions.js";
+import { $, element, newest, pause, plural, prose, timeOf } from "./dom.js";
+import { at, startEngines, Unavailable } from "./engines.js";
+import { lastRamp } from "./explain.js";
+import { Grid } from "./grid.js";
+import { SMALL_EXAMPLE, USERS } from "./presets.js";
+import { pack, unpack } from "./share.js";
 
-const $ = (id) => document.getElementById(id);
-const SOURCE = "client.json";
+const TYPING_PAUSE_MS = 250;
+/** What takes longer than this is seen to be under way. */
+const PATIENCE_MS = 1000;
+const RETRY_MS = [1000, 2000, 4000, 8000];
+/** Of users for whom the engines differ, so many are looked for. */
+const MARKED_LIMIT = 20;
 
-/** An element with text, never markup, in it. */
-function element(name, { text = "", className = "" } = {}, ...children) {
-  const made = document.createElement(name);
-  made.className = className;
-  made.append(text, ...children);
-  return made;
+/** What the newest definitions without errors were compiled to; undefined before there were any. */
+let held;
+let keys;
+/** What stood in the editor before it was replaced. */
+let replaced;
+let flagWanted = "";
+/** Whether anything here is of the person's making, and so worth a link. */
+let isTouched = false;
+
+const definitions = new Definitions(() => {
+  isTouched = true;
+  compile();
+});
+const answer = new Answer();
+const grid = new Grid((key) => {
+  isTouched = true;
+  const context = readContext() ?? {};
+  writeContext({ ...context, targetingKey: key });
+  showUser();
+});
+
+// --- what the page says of itself -----------------------------------------------------------------------------------
+
+function say(state, text) {
+  $("state").dataset.state = state;
+  $("state").textContent = text;
 }
 
-const keys = await (await fetch("keys.json")).json();
-const flags = await FlagstoneClient.start({ source: SOURCE, environment: "production", keys });
-let crowd;
-let active = 0;
+/** Whose results are shown, where they are not those of what stands in the editor. */
+const meanwhile = () =>
+  held
+    ? ` Showing the results of ${timeOf(held.at)}, the last good definitions.`
+    : " There is nothing to evaluate yet.";
 
-// --- the snapshot ---------------------------------------------------------------------------------------------------
-
-function showSnapshot(note = "") {
-  if (flags.version === undefined) {
-    $("snapshot").textContent = `No snapshot: ${flags.error?.message}`;
-    return;
-  }
-  const made = flags.created.toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
-  $("snapshot").textContent = `Version ${flags.version}, signed ${made}, verified in this browser. ${note}`;
+/** Shows that something is under way, if it takes long; call what it returns when it is done. */
+function working() {
+  const timer = setTimeout(() => ($("progress").hidden = false), PATIENCE_MS);
+  return () => {
+    clearTimeout(timer);
+    $("progress").hidden = true;
+  };
 }
 
-async function lookForNewer() {
-  try {
-    const taken = await flags.load(await fetch(SOURCE, { cache: "no-store" }));
-    showSnapshot(taken ? "It is new." : "There is no newer one.");
-    if (taken) {
-      listFlags();
-      showFlag();
+function notify(text, undo) {
+  replaced = undo;
+  $("notice-text").replaceChildren(...prose(text));
+  $("undo").hidden = !undo;
+  $("notice").hidden = false;
+}
+
+// --- the server that may be gone ------------------------------------------------------------------------------------
+
+const lookForServer = newest(async (signal, delays = RETRY_MS) => {
+  for (let tries = 0; ; tries++) {
+    await pause(delays[Math.min(tries, delays.length - 1)], signal);
+    try {
+      await get("keys.json", signal);
+      break;
+    } catch {
+      signal.throwIfAborted();
     }
+  }
+  $("gone").hidden = true;
+  await start();
+});
+
+function serverIsGone() {
+  if (!$("gone").hidden) return;
+  $("gone").hidden = false;
+  lookForServer();
+}
+
+// --- definitions ----------------------------------------------------------------------------------------------------
+
+/** Checks and compiles what stands in the editor, and shows the results; what was held before is held until then. */
+const compile = newest(async (signal) => {
+  // Nothing of what was asked about other definitions may come in between.
+  await pause(TYPING_PAUSE_MS, signal);
+  const done = working();
+  signal.addEventListener("abort", done);
+  const { files } = definitions;
+  let isChecked = false;
+  try {
+    const { problems } = await ask("lint", { files }, signal);
+    isChecked = true;
+    $("gone").hidden = true;
+    definitions.show(problems);
+    remember();
+    const errors = problems.filter(({ severity }) => severity === "error").length;
+    if (errors > 0) return say("errors", `${plural(errors, "error")} in the definitions.${meanwhile()}`);
+    const compiled = await ask("compile", { files }, signal);
+    keys ??= await get("keys.json", signal);
+    await take(compiled, signal);
   } catch (error) {
-    showSnapshot(`The one just fetched was refused: ${error.message}`);
+    signal.throwIfAborted();
+    if (!isChecked) definitions.showUnchecked(`Not checked: ${error.message}`);
+    if (error instanceof Unreachable) {
+      say("gone", `The server does not answer.${meanwhile()}`);
+      serverIsGone();
+    } else if (error instanceof Refused) {
+      say("errors", `The server did not take the definitions: ${error.message}.${meanwhile()}`);
+    } else {
+      say("refused", `The compiled snapshot was refused: ${error.message}.${meanwhile()}`);
+    }
+  } finally {
+    done();
+    if (!held) showNothing();
+  }
+});
+
+/** Has the browser's engine take the snapshots; one that it refuses changes nothing. */
+async function take(compiled, signal) {
+  let engines;
+  let why = "";
+  try {
+    engines = await startEngines(compiled, keys);
+  } catch (error) {
+    if (!(error instanceof Unavailable)) throw error;
+    why = error.message;
+  }
+  if (signal.aborted) {
+    await close(engines);
+    signal.throwIfAborted();
+  }
+  const before = held;
+  held = { ...compiled, engines, why, at: new Date() };
+  const clients = compiled.flags.filter(({ client }) => client).length;
+  const counts = `${plural(compiled.flags.length, "flag")}, ${clients.toLocaleString("en")} for clients. Compiled at ${timeOf(held.at)}`;
+  if (compiled.flags.length === 0) say("loading", "No flags are defined.");
+  else if (engines) say("good", `${counts}; both signatures verified in this browser.`);
+  else say("refused", `${counts}. In this browser ${why}. The server’s engine goes on.`);
+  // What a schedule decides changes without anyone's doing.
+  for (const client of Object.values(engines ?? {})) client.on("change", showFlag);
+  listFlags();
+  if (!before && !isTouched) definitions.reveal($("flag").value, false);
+  showFlag();
+  await close(before?.engines);
+}
+
+const close = (engines) => Promise.all(Object.values(engines ?? {}).map((client) => client.close()));
+
+function replace(files, what) {
+  const before = definitions.files;
+  const wasEmpty = definitions.isEmpty;
+  definitions.replace(files);
+  if (wasEmpty) $("notice").hidden = true;
+  else notify(what, before);
+}
+
+async function openFiles(list) {
+  const chosen = [...list];
+  if (chosen.length === 0) return;
+  try {
+    replace(await Definitions.read(chosen), `Opened ${chosen.map(({ name }) => name).join(", ")}.`);
+  } catch (error) {
+    notify(`Nothing was opened. ${error.message}`);
   }
 }
+
+async function restore() {
+  try {
+    const { files } = await get("definitions");
+    replace(files, "These are the demo’s own definitions.");
+    isTouched = false;
+  } catch (error) {
+    if (error instanceof Unreachable) serverIsGone();
+    notify(`The demo’s definitions cannot be read: ${error.message}.`);
+  }
+}
+
+// --- flag and context -----------------------------------------------------------------------------------------------
 
 /** Fills the choice, and keeps what was chosen; at first, a flag that some users have and others do not. */
 function listFlags() {
-  const chosen = $("flag").value;
-  const names = flags.flags.map(({ key }) => key).sort((a, b) => a.localeCompare(b, "en"));
-  $("flag").replaceChildren(...names.map((name) => new Option(name)));
-  const partly = (name) => {
-    const ramp = lastRamp(flags.explain(name, { targetingKey: "user-0" }));
+  const chosen = $("flag").value || flagWanted;
+  const sorted = held.flags.toSorted((a, b) => a.key.localeCompare(b.key, "en"));
+  const group = (label, isClient) => {
+    const options = sorted.filter(({ client }) => client === isClient).map(({ key }) => new Option(key, key));
+    return options.length ? [element("optgroup", { label }, ...options)] : [];
+  };
+  $("flag").replaceChildren(...group("For clients and servers", true), ...group("For servers alone", false));
+  $("flag").disabled = sorted.length === 0;
+  const partly = ({ key }) => {
+    const ramp = held.engines && lastRamp(held.engines.server.explain(key, { targetingKey: "user-0" }));
     return ramp && ramp.percent > 0 && ramp.percent < 100_000;
   };
-  $("flag").value = names.includes(chosen) ? chosen : (names.find(partly) ?? names[0]);
+  const isThere = sorted.some(({ key }) => key === chosen);
+  const ordered = [...sorted.filter(({ client }) => client), ...sorted.filter(({ client }) => !client)];
+  $("flag").value = isThere ? chosen : ((ordered.find(partly) ?? ordered[0])?.key ?? "");
 }
 
-// --- one user -------------------------------------------------------------------------------------------------------
-
-/** The attributes as typed; undefined, and said so, where they are no JSON object. */
-function attributes() {
-  const text = $("attributes").value.trim();
+/** The context as typed; undefined, and said so, where it is no JSON object. */
+function readContext() {
+  const text = $("context").value.trim();
   let parsed;
   let problem = "";
   try {
     parsed = JSON.parse(text || "{}");
     if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
-      problem = 'Write an object: {"plan": "pro"}';
+      problem = 'Write an object: {"targetingKey": "user-42", "plan": "pro"}';
   } catch (error) {
     problem = `This is no JSON yet: ${error.message}`;
   }
-  $("attributes-error").textContent = problem;
-  $("attributes").setAttribute("aria-invalid", String(problem !== ""));
+  $("context-error").textContent = problem;
+  $("context").setAttribute("aria-invalid", String(problem !== ""));
   return problem ? undefined : parsed;
 }
 
-function showUser() {
-  const shared = attributes();
-  if (!shared) return;
-  const { details, steps } = flags.explain($("flag").value, { ...shared, targetingKey: $("key").value });
-  const { rule, keyMissing, until } = details.flagMetadata;
-  const facts = [
-    ["variant", details.variant ?? "none"],
-    ["reason", details.reason],
-    ...(rule ? [["rule", rule]] : []),
-    ...(keyMissing ? [["key", "missing"]] : []),
-    ...(until ? [["until", new Date(until).toISOString()]] : []),
-    ...(details.errorMessage ? [["error", details.errorMessage]] : []),
-  ];
-  $("result").replaceChildren(
-    element("p", {
-      className: "value",
-      text: details.value === undefined ? "the caller’s default" : JSON.stringify(details.value),
-    }),
-    element(
-      "dl",
-      {},
-      ...facts.map(([name, text]) => element("div", {}, element("dt", { text: name }), element("dd", { text }))),
-    ),
-  );
-  const items = [];
-  let passed = [];
-  for (const step of steps) {
-    if (isQuiet(step)) {
-      passed.push(title(step, rule));
-      continue;
-    }
-    if (passed.length) items.push(element("li", { text: `Passed: ${passed.join(", ").toLowerCase()}` }));
-    passed = [];
-    const item = element(
-      "li",
-      { className: step.decided ? "decided" : "" },
-      element("strong", { text: title(step, rule) }),
-    );
-    if (step.depth > 0) item.append(` of ${step.flag}`);
-    item.append(element("span", { className: "answer", text: step.decided ? "decides" : "passed" }));
-    item.append(element("ul", {}, ...findings(step).map((text) => element("li", { text }))));
-    items.push(item);
-  }
-  $("steps").replaceChildren(...items);
+function writeContext(context) {
+  const text = JSON.stringify(context, null, 1).replace(/\n\s*/g, " ");
+  $("context").value = text.replace(/^\{ /, "{").replace(/ \}$/, "}");
+  showPreset();
 }
 
-// --- 1,000 users ----------------------------------------------------------------------------------------------------
+/** Names the preset that the context is, if it is one. */
+function showPreset() {
+  const text = JSON.stringify(readContext());
+  const found = USERS.findIndex(([, context]) => JSON.stringify(context) === text);
+  $("preset").value = String(found);
+}
 
-const cells = Array.from({ length: SIZE }, (_, index) => {
-  const cell = element("div");
-  cell.id = `user-${index}`;
-  cell.setAttribute("role", "option");
-  return cell;
-});
-$("grid").append(...cells);
+// --- results --------------------------------------------------------------------------------------------------------
+
+function showNothing() {
+  const isEmpty = held?.flags.length === 0;
+  $("results").hidden = !held || isEmpty;
+  $("nothing").hidden = Boolean(held) && !isEmpty;
+  if (isEmpty) $("nothing").textContent = "There is no flag yet. Results appear here with the first one.";
+  else $("nothing").textContent = "Results appear here once the definitions compile.";
+}
+
+/** Which of the snapshots holds the flag for this browser: the clients', or else the servers'. */
+function audience() {
+  const flag = held.flags.find(({ key }) => key === $("flag").value);
+  return flag?.client ? "client" : "server";
+}
 
 function showFlag() {
-  const shared = attributes();
-  if (!shared) return;
-  crowd = survey(flags, $("flag").value, shared);
-  const { ramp } = crowd;
-  $("ramp").hidden = !ramp;
-  if (ramp) $("percent").value = String(ramp.percent / 1000);
+  showNothing();
+  if (!held || $("flag").value === "") return;
+  const isClient = audience() === "client";
+  $("browser-source").textContent = isClient
+    ? "The clients’ snapshot"
+    : "The servers’ snapshot: no client receives this flag";
+  const hasEngine = Boolean(held.engines);
+  $("crowd").hidden = !hasEngine;
+  $("crowd-missing").hidden = hasEngine;
+  $("crowd-missing").textContent = "The grid takes an engine in this browser.";
   showUser();
   showCrowd();
-  check();
 }
 
-const chosenPercent = () => Math.round(Number($("percent").value) * 1000);
+function showUser() {
+  const context = readContext();
+  if (!held || !context || $("flag").value === "") return;
+  remember();
+  const question = { flag: $("flag").value, context, now: Date.now() };
+  answer.awaitServer(PATIENCE_MS);
+  const explanation = at(question.now, () => held.engines?.[audience()].explain(question.flag, context));
+  answer.showBrowser(explanation, `In this browser ${held.why}.`);
+  askServer({ ...question, snapshot: held.server });
+}
+
+const askServer = newest(async (signal, question) => {
+  try {
+    answer.showServer(await ask("evaluate", question, signal));
+  } catch (error) {
+    signal.throwIfAborted();
+    answer.showServer(undefined, `${error.message}.`);
+    if (error instanceof Unreachable) serverIsGone();
+  }
+});
 
 function showCrowd() {
-  const at = chosenPercent();
-  const counts = Object.fromEntries(Object.keys(FATES).map((name) => [name, 0]));
-  crowd.users.forEach((user, index) => {
-    const what = fate(user, at);
-    counts[what]++;
-    const { variant = "the default" } = user.details;
-    const where = user.ramp ? `position ${percent(user.ramp.position)}, ` : "";
-    const label = `${user.key}: ${where}${FATES[what]}; served ${variant} now`;
-    const cell = cells[index];
-    if (cell.title === label) return;
-    cell.className = what;
-    cell.title = label;
-    cell.ariaLabel = label;
-    cell.ariaSelected = String(what === "stays" || what === "joins");
-  });
-  const inside = counts.stays + counts.joins;
-  $("percent-shown").textContent = percent(at);
-  $("percent").setAttribute("aria-valuetext", `${percent(at)}, ${inside} of ${SIZE} users in`);
-  $("summary").textContent = crowd.ramp
-    ? `${inside} of ${SIZE.toLocaleString("en")} users are in at ${percent(at)}. Raising the percent only adds users; nobody moves out.`
-    : "No percent decides this flag: every user here is served the same way, whatever their position.";
-  const shown = Object.entries(FATES).filter(([name]) => counts[name] > 0);
-  $("legend").replaceChildren(
-    ...shown.map(([name, text]) =>
-      element(
-        "li",
-        {},
-        element("i", { className: name }),
-        element("b", { text: counts[name].toLocaleString("en") }),
-        ` ${text}`,
-      ),
-    ),
-  );
-  $("grid").dataset.in = String(inside);
+  const attributes = readContext();
+  if (!held?.engines || !attributes || $("flag").value === "") return;
+  const now = Date.now();
+  at(now, () => grid.survey(held.engines[audience()], $("flag").value, attributes));
+  const contextOf = (key) => ({ ...attributes, targetingKey: key });
+  compareCrowd({ snapshot: held.server, flag: $("flag").value, now, contextOf });
 }
 
-/** Holds the slider's promise against what is served: at the published percent both name the same users. */
-function check() {
-  const { ramp, users } = crowd;
-  // A ramp that serves a split may serve those inside what those outside get.
-  const isSplit = users.some(({ isSplit }) => isSplit);
-  $("check").hidden = !ramp || isSplit;
-  if ($("check").hidden) return;
-  const variants = (isIn) =>
-    users
-      .filter((user) => user.ramp && user.ramp.position < ramp.percent === isIn)
-      .map(({ details }) => details.variant);
-  const [inside, outside] = [variants(true), new Set(variants(false))];
-  const agree = inside.every((variant) => !outside.has(variant)) && outside.size <= 1;
-  $("check").textContent = agree
-    ? `✓ At the published ${percent(ramp.percent)} the engine serves exactly these ${inside.length} users.`
-    : `✗ At the published ${percent(ramp.percent)} the engine serves others than these ${inside.length} users.`;
+/**
+ * Holds every user's result against the server's engine, in few questions: those who are served the same for the same
+ * reason here are counted there, and if all of them are again, each of them is. A group that is not is halved.
+ */
+const compareCrowd = newest(async (signal, { contextOf, ...question }) => {
+  const tell = (className, text) => {
+    $("comparison").className = className;
+    $("comparison").textContent = text;
+  };
+  tell("", "Comparing with the server’s engine …");
+  await pause(TYPING_PAUSE_MS, signal);
+  const groups = grid.groups();
+  let unlike = 0;
+  try {
+    while (groups.length > 0 && unlike < MARKED_LIMIT) {
+      const { details, users } = groups.pop();
+      const { variants, reasons } = await ask("simulate", { ...question, contexts: users.map(contextOf) }, signal);
+      const counted = (list, wanted) => list.find(({ name }) => name === wanted)?.users ?? 0;
+      const hasVariant = details.variant === undefined || counted(variants, details.variant) === users.length;
+      if (hasVariant && counted(reasons, details.reason) === users.length) continue;
+      const half = Math.ceil(users.length / 2);
+      if (half < users.length)
+        groups.push({ details, users: users.slice(half) }, { details, users: users.slice(0, half) });
+      else {
+        unlike++;
+        grid.markDifferent(users[0]);
+      }
+    }
+    const least = groups.length > 0 ? "at least " : "";
+    if (unlike > 0) tell("bad", `The engines differ for ${least}${plural(unlike, "user")}, marked above.`);
+    else tell("good", "The server’s engine gives each of these 1,000 the same variant for the same reason.");
+  } catch (error) {
+    signal.throwIfAborted();
+    tell("", `Not compared: ${error.message}.`);
+    if (error instanceof Unreachable) serverIsGone();
+  }
+});
+
+// --- the link -------------------------------------------------------------------------------------------------------
+
+const shared = () => ({ files: definitions.files, flag: $("flag").value, context: $("context").value });
+
+/** Keeps the link in the address bar to what is on the page, so that a reload brings it back. */
+const remember = newest(async (signal) => {
+  const hash = isTouched ? await pack(shared()) : location.pathname;
+  if (!signal.aborted) history.replaceState(null, "", hash);
+});
+
+async function share() {
+  const hash = await pack(shared());
+  history.replaceState(null, "", hash);
+  try {
+    await navigator.clipboard.writeText(location.href);
+    notify(
+      "The link is copied. It opens wherever `make demo` runs; definitions and context are in it, not on a server.",
+    );
+  } catch {
+    notify("The link is in the address bar: copy it from there.");
+  }
 }
 
-/** Marks a user as the one that the keyboard is at. */
-function moveTo(index) {
-  cells[active].classList.remove("active");
-  active = Math.max(0, Math.min(SIZE - 1, index));
-  cells[active].classList.add("active");
-  $("grid").setAttribute("aria-activedescendant", cells[active].id);
-}
-
-function explainUser(index) {
-  moveTo(index);
-  $("key").value = `user-${index}`;
-  showUser();
-}
-
-function onKey(event) {
-  const columns = getComputedStyle($("grid")).gridTemplateColumns.split(" ").length;
-  const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -SIZE, End: SIZE };
-  if (event.key in moves) moveTo(active + moves[event.key]);
-  else if (event.key === "Enter" || event.key === " ") explainUser(active);
-  else return;
-  event.preventDefault();
+/** Shows what the link holds; false where there is nothing in it. */
+async function openLink() {
+  try {
+    const found = await unpack(location.hash);
+    if (!found) return false;
+    flagWanted = found.flag;
+    $("flag").value = "";
+    $("context").value = found.context;
+    showPreset();
+    replace(found.files, "The link is opened.");
+    return true;
+  } catch (error) {
+    notify(`The link is damaged and was not opened: ${error.message}.`);
+    return false;
+  }
 }
 
 // --- start ----------------------------------------------------------------------------------------------------------
 
-$("flag").addEventListener("change", showFlag);
-$("percent").addEventListener("input", showCrowd);
-$("published").addEventListener("click", () => {
-  $("percent").value = String(crowd.ramp.percent / 1000);
-  showCrowd();
+$("open").addEventListener("click", () => $("picker").click());
+$("picker").addEventListener("change", async () => {
+  await openFiles($("picker").files);
+  $("picker").value = "";
 });
-$("key").addEventListener("input", showUser);
-$("attributes").addEventListener("input", showFlag);
-$("context").addEventListener("submit", (event) => event.preventDefault());
-$("grid").addEventListener("keydown", onKey);
-$("grid").addEventListener("focus", () => moveTo(active));
-$("grid").addEventListener("click", ({ target }) => {
-  const index = cells.indexOf(target);
-  if (index >= 0) explainUser(index);
+$("restore").addEventListener("click", restore);
+$("begin-demo").addEventListener("click", restore);
+$("begin-small").addEventListener("click", () => {
+  definitions.replace([{ name: "flags.yaml", text: SMALL_EXAMPLE }]);
+  $("text").focus();
 });
-$("reload").addEventListener("click", lookForNewer);
-
-showSnapshot();
-if (flags.version !== undefined) {
-  listFlags();
+$("share").addEventListener("click", share);
+$("undo").addEventListener("click", () => {
+  definitions.replace(replaced);
+  $("notice").hidden = true;
+});
+$("dismiss").addEventListener("click", () => ($("notice").hidden = true));
+$("retry").addEventListener("click", () => lookForServer([0, ...RETRY_MS]));
+$("flag").addEventListener("change", () => {
+  isTouched = true;
   showFlag();
-  document.querySelector("main").hidden = false;
+});
+$("go-to-flag").addEventListener("click", () => definitions.reveal($("flag").value, true));
+$("preset").addEventListener("change", () => {
+  isTouched = true;
+  writeContext(USERS[Number($("preset").value)][1]);
+  showFlag();
+});
+$("context").addEventListener("input", () => {
+  isTouched = true;
+  showPreset();
+  showFlag();
+});
+addEventListener("hashchange", openLink);
+
+let dragged = 0;
+const showDrop = (change) => {
+  dragged = change === 0 ? 0 : dragged + change;
+  $("drop").hidden = dragged <= 0;
+};
+const hasFiles = ({ dataTransfer }) => [...(dataTransfer?.types ?? [])].includes("Files");
+addEventListener("dragenter", (event) => hasFiles(event) && showDrop(1));
+addEventListener("dragleave", (event) => hasFiles(event) && showDrop(-1));
+addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
+addEventListener("drop", async (event) => {
+  if (!hasFiles(event)) return;
+  event.preventDefault();
+  showDrop(0);
+  await openFiles(event.dataTransfer.files);
+});
+
+$("preset").append(...USERS.map(([name], index) => new Option(name, String(index))));
+$("preset").append(element("option", { text: "as written below", value: "-1", disabled: true }));
+writeContext(USERS[0][1]);
+
+/** Begins, or goes on after the server was gone. */
+async function start() {
+  if (definitions.names.length > 0) return compile();
+  if (await openLink()) return undefined;
+  try {
+    const { files } = await get("definitions");
+    definitions.replace(files.length ? files : [{ name: "flags.yaml", text: "" }]);
+    isTouched = false;
+  } catch (error) {
+    definitions.replace([{ name: "flags.yaml", text: "" }]);
+    say("gone", `The demo’s definitions cannot be read: ${error.message}.`);
+    if (error instanceof Unreachable) serverIsGone();
+  }
+  return undefined;
 }
+await start();

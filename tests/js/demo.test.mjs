@@ -1,0 +1,179 @@
+// What the server of the playground answers, and whom.
+import assert from "node:assert/strict";
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { serve } from "../../www/server.mjs";
+import { demo } from "./support/demo.mjs";
+
+let server;
+before(async () => {
+  server = await demo();
+});
+after(() => server?.remove());
+
+const GOOD = `flags:
+  gateway: {client: true, salt: gateway-1, default: {ramp: {percent: 25, serve: on}}}
+  inner: {salt: inner-1, default: on}
+`;
+const files = (text, name = "flags.yaml") => [{ name, text }];
+
+async function ask(path, question, headers = {}) {
+  const response = await fetch(server.base + path, {
+    method: "POST",
+    headers: { "content-type": "application/json", origin: server.base, ...headers },
+    body: typeof question === "string" ? question : JSON.stringify(question),
+  });
+  return { status: response.status, answer: await response.json() };
+}
+
+/** A request with headers that `fetch` does not let through. */
+const raw = (path, { method = "GET", headers = {}, body = "" }) =>
+  new Promise((resolve, reject) => {
+    const asked = request(server.base + path, { method, headers }, (response) => {
+      response.resume();
+      response.on("end", () => resolve(response.statusCode));
+    });
+    asked.on("error", reject);
+    asked.end(body);
+  });
+
+test("lints, compiles, evaluates and counts", async () => {
+  const { answer: linted } = await ask("/lint", { files: files("flags:\n  a: {bogus: 1}\n") });
+  const [{ severity, file, line, column }] = linted.problems;
+  assert.deepEqual({ severity, file, line, column }, { severity: "error", file: "flags.yaml", line: 2, column: 7 });
+
+  const { status, answer: compiled } = await ask("/compile", { files: files(GOOD) });
+  assert.equal(status, 200);
+  assert.deepEqual(compiled.flags, [
+    { key: "gateway", client: true },
+    { key: "inner", client: false },
+  ]);
+  for (const audience of ["server", "client"])
+    assert.equal(JSON.parse(JSON.parse(compiled[audience]).payload).audience, audience);
+
+  const question = { snapshot: compiled.server, flag: "gateway", context: { targetingKey: "user-1" }, now: Date.now() };
+  const { answer: evaluated } = await ask("/evaluate", question);
+  assert.equal(evaluated.evaluation.reason, "SPLIT");
+  assert.ok(evaluated.steps.some(({ step, decided }) => step === "default" && decided));
+
+  const contexts = Array.from({ length: 200 }, (_, index) => ({ targetingKey: `user-${index}` }));
+  const { answer: counted } = await ask("/simulate", { ...question, contexts });
+  assert.equal(counted.users, 200);
+  assert.equal(
+    counted.variants.reduce((sum, { users }) => sum + users, 0),
+    200,
+  );
+});
+
+test("says clearly why there is no answer", async () => {
+  const compiled = (await ask("/compile", { files: files(GOOD) })).answer.server;
+  const evaluate = (rest) => ask("/evaluate", { snapshot: compiled, flag: "gateway", context: {}, ...rest });
+  for (const [asked, status, why] of [
+    [ask("/lint", "{"), 400, /no JSON/],
+    [ask("/lint", "[]"), 400, /no JSON object/],
+    [ask("/lint", {}), 400, /`files`/],
+    [ask("/lint", { files: [] }), 400, /`files`/],
+    [ask("/lint", { files: [{ name: "a.yaml" }] }), 400, /`text`/],
+    [ask("/lint", { files: [...files(""), ...files("", "FLAGS.yaml")] }), 400, /same name/],
+    [ask("/lint", { files: files("") }, { "content-type": "text/plain" }), 415, /application\/json/],
+    [ask("/lint", { files: files("x".repeat(2 ** 20)) }), 413, /longer than 1,048,576 bytes/],
+    [ask("/compile", { files: files("flags: {a: {default: on}}") }), 422, /salt/],
+    [evaluate({ snapshot: compiled.replace('\\"percent\\":25000', '\\"percent\\":99000') }), 422, /signature/],
+    [evaluate({ snapshot: 7 }), 400, /`snapshot`/],
+    [evaluate({ flag: 7 }), 400, /`flag`/],
+    [evaluate({ now: "soon" }), 400, /`now`/],
+    [evaluate({ context: [] }), 422, /context/],
+    [ask("/simulate", { snapshot: compiled, flag: "gateway" }), 400, /`contexts`/],
+  ]) {
+    const { status: got, answer } = await asked;
+    assert.equal(got, status, JSON.stringify(answer));
+    assert.match(answer.error, why);
+  }
+  assert.equal((await fetch(`${server.base}/lint`)).status, 405);
+});
+
+test("takes no name that leads out of its folder", async () => {
+  for (const name of ["../a.yaml", "/etc/a.yaml", "a/b.yaml", "..\\a.yaml", ".a.yaml", "-a.yaml", "a.sh", "a\n.yaml"]) {
+    const { status, answer } = await ask("/lint", { files: files("", name) });
+    assert.equal(status, 400, name);
+    assert.match(answer.error, /no name for definitions/);
+  }
+  for (const path of ["/..%2fCargo.toml", "/pkg/..%2f..%2fCargo.toml", "/%2e%2e/Cargo.toml", "/%ff"])
+    assert.ok([400, 404].includes(await raw(path, {})), path);
+});
+
+test("answers its own page alone", async () => {
+  const { host } = new URL(server.base);
+  const headers = { "content-type": "application/json", host };
+  const body = JSON.stringify({ files: files("") });
+  const post = (more) => raw("/lint", { method: "POST", headers: { ...headers, ...more }, body });
+  assert.equal(await post({ origin: server.base }), 200);
+  assert.equal(await post({}), 403);
+  assert.equal(await post({ origin: "https://elsewhere.example" }), 403);
+  assert.equal(await post({ origin: "null" }), 403);
+  // A name that somebody else had resolve to this machine.
+  const rebound = "elsewhere.example:80";
+  assert.equal(await post({ host: rebound, origin: `http://${rebound}` }), 403);
+  assert.equal(await raw("/definitions", { headers: { host: rebound } }), 403);
+  assert.equal(await raw("/definitions", { headers: { origin: "https://elsewhere.example" } }), 403);
+  assert.equal(await raw("/definitions", { headers: {} }), 200);
+});
+
+test("leaves nothing behind", async () => {
+  await ask("/compile", { files: files(GOOD) });
+  const [own, ...others] = readdirSync(server.temporary);
+  assert.deepEqual(others, []);
+  assert.deepEqual(readdirSync(join(server.temporary, own)), []);
+  await server.stop();
+  assert.deepEqual(readdirSync(server.temporary), []);
+  await server.start();
+});
+
+test("turns away what is too much at once, and answers the rest", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "flagstone-slow-"));
+  const go = join(folder, "go");
+  const command = join(folder, "command");
+  writeFileSync(command, `#!/bin/sh\nwhile [ ! -e '${go}' ]; do sleep 0.02; done\necho '[]'\n`);
+  chmodSync(command, 0o755);
+  const www = fileURLToPath(new URL("../../www", import.meta.url));
+  const slow = await serve({ command, folders: { "/": www }, project: folder, jwks: "", key: "" });
+  const { origin } = new URL(slow.address);
+  const lint = async () => {
+    const headers = { "content-type": "application/json", origin };
+    const body = JSON.stringify({ files: files("") });
+    const { status } = await fetch(`${origin}/lint`, { method: "POST", headers, body });
+    return status;
+  };
+  try {
+    const [running, waiting, above] = [availableParallelism(), 64, 5];
+    const statuses = [];
+    const asked = Array.from({ length: running + waiting + above }, async () => statuses.push(await lint()));
+    while (statuses.length < above) await new Promise((resolve) => setTimeout(resolve, 10));
+    assert.deepEqual(statuses, Array(above).fill(503));
+    writeFileSync(go, "");
+    await Promise.all(asked);
+    assert.equal(statuses.filter((status) => status === 200).length, running + waiting);
+    assert.equal(await lint(), 200);
+  } finally {
+    slow.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("says that the native command is not there", async () => {
+  const slow = await serve({ command: "/no/such/command", folders: { "/": "/" }, project: "/", jwks: "", key: "" });
+  const { origin } = new URL(slow.address);
+  try {
+    const headers = { "content-type": "application/json", origin };
+    const body = JSON.stringify({ files: files("") });
+    const response = await fetch(`${origin}/lint`, { method: "POST", headers, body });
+    assert.equal(response.status, 503);
+    assert.match((await response.json()).error, /native command cannot be run/);
+  } finally {
+    slow.close();
+  }
+});
