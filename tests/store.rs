@@ -446,7 +446,7 @@ async fn a_crash_between_steps_leaves_a_consistent_log() {
     let served = |audience| version_of(&fs::read_to_string(current(audience)).unwrap());
     for audience in [Audience::Server, Audience::Client] {
         fs::copy(two(audience), current(audience)).unwrap();
-        assert_eq!(log.verify().await.unwrap(), 3);
+        assert!(matches!(log.verify().await, Err(StoreError::Unserved { version: 3, .. })));
         assert_eq!(version_of(&log.current(Audience::Server).await.unwrap().unwrap()), 3);
         assert_eq!((served(Audience::Server), served(Audience::Client)), (3, 3));
     }
@@ -491,7 +491,9 @@ async fn current_only_moves_forward() {
     three(&folder).await;
     let other = Envelope::sign(&snapshot(3, "server", "other"), Typ::Snapshot, "production", &[&key()]).unwrap();
     fs::write(&file, other).unwrap();
-    assert!(matches!(log.current(Audience::Server).await, Err(StoreError::Behind { current: 3, head: 3, .. })));
+    let error = log.current(Audience::Server).await.unwrap_err();
+    assert!(matches!(error, StoreError::Behind { current: 3, head: 3, .. }), "{error}");
+    assert!(error.to_string().contains("another snapshot of version 3 than the log holds"), "{error}");
 
     // What nobody trusted signed holds nothing back.
     let stranger = SigningKey::generate(None, ["production"]).unwrap();
@@ -506,6 +508,33 @@ async fn current_only_moves_forward() {
         assert_eq!(version_of(&log.current(Audience::Server).await.unwrap().unwrap()), 3);
         assert_eq!(version_of(&fs::read_to_string(&file).unwrap()), 3);
     }
+}
+
+/// What people download is checked as well, and put right by whoever publishes or serves next.
+#[tokio::test]
+async fn what_is_not_served_as_it_should_be_is_found() {
+    let folder = folder("unserved");
+    let (log, records) = three(&folder).await;
+    let snapshot_of = |record, audience| fs::read_to_string(snapshot_file(&folder, record, audience)).unwrap();
+    let (server, client) = (Audience::Server, Audience::Client);
+    let stranger = SigningKey::generate(None, ["production"]).unwrap();
+    let planted = Envelope::sign(&snapshot(3, "client", "three"), Typ::Snapshot, "production", &[&stranger]).unwrap();
+    for (audience, text, complaint) in [
+        (server, "{}".to_owned(), "server.json: not a signed envelope"),
+        (client, planted, "which is not among the trusted keys"),
+        (server, snapshot_of(&records[0], server), "server.json: this is version 1, so version 3 is not being served"),
+        (client, snapshot_of(&records[2], server), "client.json: this is the snapshot for the audience server"),
+        (server, snapshot_of(&records[1], client), "server.json: this is the snapshot for the audience client"),
+    ] {
+        fs::write(current_file(&folder, audience), text).unwrap();
+        let error = log.verify().await.unwrap_err();
+        assert!(matches!(error, StoreError::Unserved { version: 3, .. }), "{error}");
+        assert!(error.to_string().contains(complaint), "{complaint}: {error}");
+        assert_eq!(version_of(&log.current(audience).await.unwrap().unwrap()), 3);
+        assert_eq!(log.verify().await.unwrap(), 3);
+    }
+    fs::remove_file(current_file(&folder, client)).unwrap();
+    assert!(message(log.verify().await).contains("client.json: there is no such object"));
 }
 
 #[tokio::test]
@@ -557,10 +586,10 @@ async fn a_killed_writer_loses_nothing_it_acknowledged() {
         assert_eq!(seen.len(), round, "the child died by itself");
         acknowledged = acknowledged.max(*seen.last().unwrap());
 
+        let current = log.current(Audience::Server).await.unwrap().unwrap();
         let count = log.verify().await.unwrap();
         assert_eq!(log.versions().await.unwrap(), (1..=count as u64).collect::<Vec<_>>());
         assert!(count as u64 >= acknowledged, "{acknowledged} were acknowledged, {count} are there");
-        let current = log.current(Audience::Server).await.unwrap().unwrap();
         assert_eq!(version_of(&current), count as u64);
     }
     let head = log.head().await.unwrap();

@@ -16,7 +16,7 @@ use crate::diff::StoreToRead;
 pub struct LogArgs {
     #[command(flatten)]
     store: StoreToRead,
-    /// Check the snapshots that the entries name, too, and that nothing newer was served
+    /// Check the snapshots that the entries name, too, and that the newest are in `current`
     #[arg(long, requires = "keys")]
     verify: bool,
     /// Print a JSON array of the entries, without the definitions and the state
@@ -80,7 +80,7 @@ impl LogArgs {
         if let Some(entries) = verified {
             writeln!(
                 out,
-                "{GREEN}ok{GREEN:#}: {} and their snapshots are as they were signed",
+                "{GREEN}ok{GREEN:#}: {} and their snapshots are as they were signed, the newest in `current`",
                 count(entries, "version")
             )?;
         }

@@ -12,10 +12,12 @@ use crate::snapshot::{Expected, open};
 /// Check who signed a snapshot, or a whole log
 ///
 /// A snapshot must be signed by a trusted key that is bound to its environment, and must not have expired. Of a log,
-/// every entry, its place in the chain and the snapshots it names are checked. Exits with 1 if anything is amiss.
+/// every entry, its place in the chain and the snapshots it names are checked, and that `current` holds the newest of
+/// these. Exits with 1 if anything is amiss.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  flagstone verify --snapshot client.json --keys keys/production.jwks --environment production --audience client
+  flagstone verify --snapshot client.json --keys keys/production.jwks \\
+    --environment production --audience client
   flagstone verify --store published --environment production --keys keys/production.jwks")]
 #[group(id = "what", required = true, multiple = false, args = ["snapshot", "store"])]
 pub struct Verify {
@@ -59,7 +61,8 @@ impl Verify {
             }
             writeln!(
                 out,
-                "{GREEN}ok{GREEN:#}: {} of `{environment}`, each signed or vouched for, each snapshot as its entry says",
+                "{GREEN}ok{GREEN:#}: {} of `{environment}`, each signed or vouched for, each snapshot as its entry says, \
+                 the newest in `current`",
                 count(entries, "version")
             )?;
             return Ok(Answer::Yes);

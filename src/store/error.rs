@@ -41,7 +41,8 @@ pub enum StoreError {
         /// What is wrong.
         problem: String,
     },
-    /// `current` is not what the log's entries lead to, but newer: the log has lost entries.
+    /// `current` is not what the log's entries lead to, but newer, or another snapshot of the newest version: the log has
+    /// lost entries.
     Behind {
         /// The `current` object.
         path: String,
@@ -49,6 +50,15 @@ pub enum StoreError {
         current: u64,
         /// The newest entry's version, 0 if there is none.
         head: u64,
+    },
+    /// `current` does not hold the newest entry's snapshot. The next append or read of `current` puts it there.
+    Unserved {
+        /// The `current` object.
+        path: String,
+        /// What it is instead.
+        problem: String,
+        /// The newest entry's version.
+        version: u64,
     },
     /// The lock could not be had.
     Lock {
@@ -79,11 +89,20 @@ impl fmt::Display for StoreError {
             StoreError::Object { path, source } => write!(f, "{path}: {source}"),
             StoreError::Signature { path, source } => write!(f, "{path}: {source}"),
             StoreError::Corrupt { path, problem } => write!(f, "{path}: {problem}"),
-            StoreError::Behind { path, current, head } => write!(
-                f,
-                "{path}: clients were served version {current}, which the log, at {head}, does not hold; restore the \
-                 missing entries, or run `flagstone recover --above {current}` to publish above it"
-            ),
+            StoreError::Behind { path, current, head } => {
+                write!(f, "{path}: clients were served ")?;
+                match current == head {
+                    true => write!(f, "another snapshot of version {current} than the log holds")?,
+                    false => write!(f, "version {current}, which the log, at {head}, does not hold")?,
+                }
+                write!(
+                    f,
+                    "; restore the missing entries, or run `flagstone recover --above {current}` to publish above it"
+                )
+            }
+            StoreError::Unserved { path, problem, version } => {
+                write!(f, "{path}: {problem}, so version {version} is not being served; publish again to put it right")
+            }
             StoreError::Lock { path, source } => write!(f, "{path}: cannot lock it: {source}"),
             StoreError::Committed { version, source } => write!(
                 f,

@@ -12,12 +12,15 @@ use object_store::{Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode};
 use super::entry::{Entry, NewEntry, Record, snapshot_name};
 use super::error::StoreError;
 use crate::snapshot::{Envelope, EnvelopeError, SigningKey, TrustedKeys, Typ};
-use crate::{Audience, Snapshot};
+use crate::{Audience, LoadError, Snapshot};
 
 const AUDIENCES: [Audience; 2] = [Audience::Server, Audience::Client];
 /// How often the lock is tried, and how long apart: ten seconds in all, for what takes milliseconds.
 const LOCK_ATTEMPTS: u32 = 1000;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
+/// How often [`Log::verify`] looks whether a writer that has just committed moves `current`, and how long apart.
+const MOVE_ATTEMPTS: u32 = 50;
+const MOVE_PAUSE: Duration = Duration::from_millis(20);
 
 /// The log of one environment.
 ///
@@ -61,15 +64,30 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug)]
 pub struct Log {
     store: Arc<dyn ObjectStore>,
+    /// Absolute.
     root: PathBuf,
+    /// As it was given.
+    location: PathBuf,
     environment: String,
     keys: TrustedKeys,
 }
 
-/// A snapshot that `current` holds.
-struct Held {
-    version: u64,
-    sha256: String,
+/// What `current` holds for an audience.
+enum Held {
+    Nothing,
+    /// What no trusted key signed as a snapshot of this environment, and why that is.
+    Untrusted(LoadError),
+    Snapshot {
+        audience: Audience,
+        version: u64,
+        sha256: String,
+    },
+}
+
+/// The newest entry, and what is amiss in `current` for the audiences that are not served its snapshot.
+struct Head {
+    record: Record,
+    unserved: Vec<(Audience, String)>,
 }
 
 impl Log {
@@ -93,7 +111,8 @@ impl Log {
                 let store = LocalFileSystem::new_with_prefix(&root)
                     .map_err(|source| StoreError::Object { path: location.to_owned(), source })?
                     .with_fsync(true);
-                Ok(Log { store: Arc::new(store), root, environment: environment.to_owned(), keys })
+                let (location, environment) = (folder.to_owned(), environment.to_owned());
+                Ok(Log { store: Arc::new(store), root, location, environment, keys })
             }
             Ok(_) => refuse(format!("{location}: this is a file; a log is kept in a folder")),
             Err(error) => refuse(format!("{location}: there is no log here: {error}")),
@@ -190,15 +209,15 @@ impl Log {
         Ok(History { log: self, versions: self.versions().await?, newer: None })
     }
 
-    /// Checks all of the log: each entry, its place in the chain, the snapshots that it names, and that nothing newer was
-    /// served. Returns the number of entries.
+    /// Checks all of the log: each entry, its place in the chain, the snapshots that it names, and that the newest of these
+    /// are served. Returns the number of entries.
     ///
     /// # Errors
     ///
-    /// The first fault found, from the newest entry back: those of [`History::next`] and [`Log::snapshot`], and
-    /// [`StoreError::Behind`].
+    /// The first fault found: [`StoreError::Behind`], from the newest entry back those of [`History::next`] and
+    /// [`Log::snapshot`], and [`StoreError::Unserved`].
     pub async fn verify(&self) -> Result<usize, StoreError> {
-        self.outdated().await?;
+        self.newest().await?;
         let mut count = 0;
         let mut history = self.history().await?;
         while let Some(record) = history.next().await? {
@@ -207,7 +226,23 @@ impl Log {
             }
             count += 1;
         }
+        self.check_current().await?;
         Ok(count)
+    }
+
+    /// Makes sure that `current` holds the newest snapshots, or soon does where a writer is at it.
+    async fn check_current(&self) -> Result<(), StoreError> {
+        let mut attempts = MOVE_ATTEMPTS;
+        loop {
+            let Some(Head { record, unserved }) = self.newest().await? else { return Ok(()) };
+            let Some((audience, problem)) = unserved.into_iter().next() else { return Ok(()) };
+            if attempts == 0 {
+                let path = self.full(&self.current_path(audience));
+                return Err(StoreError::Unserved { path, problem, version: record.entry.version });
+            }
+            attempts -= 1;
+            tokio::time::sleep(MOVE_PAUSE).await;
+        }
     }
 
     /// Appends an entry to the one that the caller saw as the newest (none to start a log), signs it and its snapshots
@@ -254,7 +289,7 @@ impl Log {
             StoreError::Refused("none of the signing keys is trusted here; add it to the trusted keys first".to_owned())
         })?;
 
-        let newest = self.outdated().await?.map(|(newest, _)| newest.sha256);
+        let newest = self.newest().await?.map(|newest| newest.record.sha256);
         if newest.as_ref() != head.map(|record| &record.sha256) {
             return Err(StoreError::Conflict { version });
         }
@@ -311,21 +346,21 @@ impl Log {
 
     /// Moves `current` to the newest entry, which it returns.
     async fn move_current(&self) -> Result<Option<Record>, StoreError> {
-        match self.outdated().await? {
+        match self.newest().await? {
             None => return Ok(None),
-            Some((head, audiences)) if audiences.is_empty() => return Ok(Some(head)),
+            Some(Head { record, unserved }) if unserved.is_empty() => return Ok(Some(record)),
             Some(_) => {}
         }
         // A task of its own: if the caller gives up, the lock is still held until the last object is in place.
         let log = self.clone();
         let moved = tokio::spawn(async move {
             let _lock = log.lock().await?;
-            let Some((head, audiences)) = log.outdated().await? else { return Ok(None) };
-            for audience in audiences {
-                let envelope = log.snapshot(&head, audience).await?;
+            let Some(Head { record, unserved }) = log.newest().await? else { return Ok(None) };
+            for (audience, _) in unserved {
+                let envelope = log.snapshot(&record, audience).await?;
                 log.put(&log.current_path(audience), envelope, PutMode::Overwrite).await?;
             }
-            Ok(Some(head))
+            Ok(Some(record))
         });
         moved.await.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
@@ -333,8 +368,8 @@ impl Log {
         })
     }
 
-    /// The newest entry, and the audiences whose `current` does not hold its snapshot; none if the log is empty.
-    async fn outdated(&self) -> Result<Option<(Record, Vec<Audience>)>, StoreError> {
+    /// The newest entry, and whether its snapshots are served; none if the log is empty.
+    async fn newest(&self) -> Result<Option<Head>, StoreError> {
         // `current` first: it follows the entries, so that what it holds must be among those read after it.
         let mut held = Vec::new();
         for audience in AUDIENCES {
@@ -342,40 +377,49 @@ impl Log {
         }
         let head = self.head().await?;
         let newest = head.as_ref().map_or(0, |head| head.entry.version);
-        let mut outdated = Vec::new();
-        for (audience, held) in held {
-            let named =
-                head.as_ref().and_then(|head| head.entry.snapshots.get(&snapshot_name(&self.environment, audience)));
-            match held {
-                Some(held) if held.version > newest || (held.version == newest && named != Some(&held.sha256)) => {
-                    return Err(StoreError::Behind {
-                        path: self.full(&self.current_path(audience)),
-                        current: held.version,
-                        head: newest,
-                    });
+        let named = |audience| {
+            head.as_ref().and_then(|head| head.entry.snapshots.get(&snapshot_name(&self.environment, audience)))
+        };
+        let mut unserved = Vec::new();
+        for (expected, held) in held {
+            let problem = match held {
+                Held::Snapshot { audience, version, sha256 }
+                    if version > newest || (version == newest && named(audience) != Some(&sha256)) =>
+                {
+                    let path = self.full(&self.current_path(expected));
+                    return Err(StoreError::Behind { path, current: version, head: newest });
                 }
-                Some(held) if held.version == newest => {}
-                _ if named.is_some() => outdated.push(audience),
-                _ => {}
+                Held::Snapshot { audience, .. } if audience != expected => {
+                    format!("this is the snapshot for the audience {audience}")
+                }
+                Held::Snapshot { version, .. } if version == newest => continue,
+                Held::Snapshot { version, .. } => format!("this is version {version}"),
+                Held::Untrusted(error) => error.to_string(),
+                Held::Nothing => "there is no such object".to_owned(),
+            };
+            if named(expected).is_some() {
+                unserved.push((expected, problem));
             }
         }
-        Ok(head.map(|head| (head, outdated)))
+        Ok(head.map(|record| Head { record, unserved }))
     }
 
     /// The snapshot that `current` holds. What no trusted key signed holds nothing back.
-    async fn held(&self, audience: Audience) -> Result<Option<Held>, StoreError> {
-        let path = self.current_path(audience);
-        let Some(bytes) = self.get(&path).await? else { return Ok(None) };
-        let verified = Envelope::parse(&bytes).and_then(|e| e.verify(&self.keys, &self.environment, Typ::Snapshot));
-        let Ok(verified) = verified else { return Ok(None) };
-        let sha256 = sha256(&verified.payload);
-        Ok(Snapshot::from_payload(verified.payload).ok().map(|held| Held { version: held.version(), sha256 }))
+    async fn held(&self, audience: Audience) -> Result<Held, StoreError> {
+        let Some(bytes) = self.get(&self.current_path(audience)).await? else { return Ok(Held::Nothing) };
+        let snapshot = || -> Result<Held, LoadError> {
+            let verified = Envelope::parse(&bytes)?.verify(&self.keys, &self.environment, Typ::Snapshot)?;
+            let sha256 = sha256(&verified.payload);
+            let snapshot = Snapshot::from_payload(verified.payload).map_err(LoadError::Snapshot)?;
+            Ok(Held::Snapshot { audience: snapshot.audience(), version: snapshot.version(), sha256 })
+        };
+        Ok(snapshot().unwrap_or_else(Held::Untrusted))
     }
 
     /// Takes the lock, until the file is dropped.
     async fn lock(&self) -> Result<File, StoreError> {
         let path = self.root.join(self.lock_path().as_ref());
-        let failed = |source| StoreError::Lock { path: path.display().to_string(), source };
+        let failed = |source| StoreError::Lock { path: self.full(&self.lock_path()), source };
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         for _ in 0..LOCK_ATTEMPTS {
             match file.try_lock() {
@@ -493,7 +537,7 @@ impl Log {
 
     /// An object's whole path, for people.
     fn full(&self, path: &Path) -> String {
-        self.root.join(path.as_ref()).display().to_string()
+        self.location.join(path.as_ref()).display().to_string()
     }
 
     fn failed(&self, path: &Path, source: ObjectError) -> StoreError {
