@@ -166,6 +166,13 @@ fn help_has_an_example_for_each_verb_and_the_exit_codes() {
         let help = place.run(&[verb, "--help"]).good().out;
         assert!(help.contains("Example"), "{verb}: {help}");
         assert!(help.contains(&format!("flagstone {verb}")), "{verb}: {help}");
+        // What can be pasted is not broken by the help's own line breaks.
+        let example = help.split_once("Example").unwrap().1;
+        let ends = example.lines().skip(1).filter(|line| !line.trim_start().starts_with("flagstone"));
+        for end in ends.filter(|line| !line.is_empty()) {
+            let before = example.split_once(end).unwrap().0;
+            assert!(before.trim_end_matches('\n').ends_with('\\'), "{verb}: {end:?} goes on without a backslash");
+        }
     }
     let help = place.run(&["--help"]).good().out;
     for line in ["Exit codes:", "\n  0  ", "\n  1  ", "\n  2  ", "\n  3  ", "NO_COLOR"] {
@@ -322,6 +329,17 @@ fn lint_says_what_is_wrong_with_files() {
     assert_eq!((run.code, run.out.contains("binary.yaml")), (1, true), "{}", run.out);
     place.write("broken.json", "{\"flags\": {\"a\": {\"salt\": \"a\"}");
     assert_eq!(place.run(&["lint", "broken.json"]).code, 1);
+    for nothing in ["", "# a comment\n", "{}", "~\n"] {
+        let run = place.write("empty.yaml", nothing).run(&["lint", "empty.yaml"]).good();
+        assert!(run.out.starts_with("empty.yaml:1:1: warning: this file defines nothing, add `flags`"), "{}", run.out);
+    }
+    // What has a mistake of its own is suggested all the same.
+    place.write(
+        "near.yaml",
+        "flags:\n  abc: {salt: 1}\n  other: {salt: o, prerequisites: [{flag: abd, variant: on}]}\n",
+    );
+    let out = place.run(&["lint", "near.yaml"]).out;
+    assert!(out.contains("unknown flag `abd`, did you mean `abc`?"), "{out}");
 }
 
 #[test]
@@ -344,7 +362,27 @@ fn a_folder_is_its_definitions_and_nothing_else() {
     place.write("c.json", r#"{"flags": {"c": {"salt": "c-1"}}}"#);
     place.write("flags.schema.json", "{").write(".hidden.yaml", "{").write("notes.txt", "{");
     fs::create_dir(place.path("keys.json")).unwrap();
-    assert!(place.run(&["lint"]).good().out.ends_with("ok: 3 flags in 3 files\n"));
+    let run = place.run(&["lint"]).good();
+    assert_eq!((run.out.as_str(), run.err.as_str()), ("ok: 3 flags in 3 files\n", ""));
+
+    // Whatever else lies in a project's folder.
+    place.write("package.json", r#"{"$schema": "https://example.com/package", "name": "shop"}"#);
+    place.write("tsconfig.json", "{\n  // strict\n  \"compilerOptions\": {}\n}").write("list.json", "[1]");
+    place.payload("snapshot.json", flags(), Audience::Server, None);
+    let run = place.run(&["lint"]).good();
+    assert_eq!(run.out, "ok: 3 flags in 3 files\n");
+    assert!(
+        run.err.contains("hold no definitions: list.json, package.json, snapshot.json, tsconfig.json"),
+        "{}",
+        run.err
+    );
+    assert!(place.run(&["stale"]).out.ends_with("3 of 3 flags stale\n"));
+    // Named outright, or with a mistake, it is read.
+    assert!(place.run(&["lint", "package.json"]).out.contains("unknown section `name`"));
+    place.write("broken.json", "{\"flags\": {\"d\": {\"salt\": \"d\"}");
+    assert_eq!(place.run(&["lint"]).code, 1);
+    let other = Place::new();
+    other.write("package.json", "{}").run(&["lint"]).bad(3, &["no definitions here"]);
 }
 
 #[test]
@@ -727,7 +765,7 @@ fn what_is_published_can_be_verified_and_looked_at() {
     let first = lines.next().unwrap();
     assert!(first.starts_with("version 2  2") && first.ends_with("  ana@example.com"), "{log}");
     assert_eq!(lines.next(), Some("    More people"));
-    assert!(log.ends_with("ok: 2 versions and their snapshots are as they were signed\n"), "{log}");
+    assert!(log.ends_with("ok: 2 versions and their snapshots are as they were signed, the newest in `current`\n"));
     let log = place.run(&["log", "--store", "published", "--json"]).good();
     assert!(log.err.contains("no signature is checked"));
     let log = log.json();
@@ -781,14 +819,17 @@ fn publish_refuses_what_it_must_and_writes_nothing_then() {
     place.publish(&[]).bad(2, &["--reason"]);
     place.publish(&["--reason", "r", "--reset", "nothing"]).bad(2, &["--reset nothing: there is no such flag"]);
     place.publish(&["--reason", "r", "--key", "no.jwk"]).bad(3, &["no.jwk: cannot read it"]);
-    place.publish(&["--reason", "r", "--key", KEYS]).bad(3, &[KEYS, "not a signing key"]);
+    let message = "not a signing key: this is a set of public keys; give the private key, a `.private.jwk`";
+    place.publish(&["--reason", "r", "--key", KEYS]).bad(3, &[KEYS, message]);
     assert!(!place.path("published/production").exists());
 
     let run = place.publish(&["--reason", "r", "--dry-run"]).good();
     assert!(run.out.starts_with("would publish version 1 for `production`\n"), "{}", run.out);
     assert!(!place.path("published/production").exists());
+    let sizes = run.out.split_once("server").unwrap().1.to_owned();
 
-    place.publish(&["--reason", "r"]).good();
+    let run = place.publish(&["--reason", "r"]).good();
+    assert_eq!(run.out.split_once("server").unwrap().1, sizes, "a rehearsal says what will be");
     // A key for another environment, and one that the head's signer is not among.
     let keygen = |name: &str, environment: &str| {
         place.run(&["keygen", "--environment", environment, "--out", name, "--public", "all.jwks"]).good();
@@ -800,7 +841,10 @@ fn publish_refuses_what_it_must_and_writes_nothing_then() {
         place.run(&[&publish[..], &["--reason", "r", "--author", "a"], more].concat())
     };
     by("staging.jwk", &["--keys", KEYS]).bad(1, &["is bound to staging"]);
-    by("new.jwk", &[]).bad(1, &["not among the trusted keys"]);
+    by("staging.jwk", &["--keys", KEYS, "--dry-run"]).bad(1, &["is bound to staging"]);
+    let entry = format!("error: published/production/entries/{:020}.json: signed by", 1);
+    by("new.jwk", &[])
+        .bad(1, &[&entry, "not the key given with --key", "name the set that holds the other with --keys"]);
     by("new.jwk", &["--keys", KEYS]).good();
     assert_eq!(place.run(&["log", "--store", "published", "--json"]).json()[0]["version"], 2);
 }
@@ -848,6 +892,51 @@ fn secrets_are_never_printed() {
     }
     let files = fs::read_dir(place.path("published/production/entries")).unwrap();
     assert!(files.into_iter().all(|file| !fs::read_to_string(file.unwrap().path()).unwrap().contains(secret)));
+}
+
+#[test]
+fn what_moves_users_is_warned_of() {
+    let place = Place::published();
+    let (old, owner) = (salt_of(&place, "new_checkout"), "owner: shop\n    client: true\n    variants:");
+    place.edit("flags.yaml", &format!("salt: {old}"), "salt: new_checkout-2");
+    place.edit("flags.yaml", owner, &owner.replace("client", "bucketBy: account\n    client"));
+    let salt = format!("a new `salt` moves every user of `new_checkout`, put `{old}` back unless that is meant");
+    let run = place.publish(&["--reason", "A new salt", "--dry-run"]).good();
+    assert!(run.err.contains(&format!("warning: flags.yaml:19:11: {salt}\n")), "{}", run.err);
+    assert!(run.err.contains("a new `bucketBy` moves every user of `checkout_button`, put `targetingKey` back"));
+    let run = place.run(&["diff", "--store", "published", "--keys", KEYS, "1", "flags.yaml", "--json"]).good();
+    assert!(run.err.contains(&salt), "{}", run.err);
+    assert_eq!(run.json()["warnings"].as_array().map(Vec::len), Some(2));
+
+    // What decides by no position moves nobody, and a flag that is gone is said.
+    place.write("one.yaml", "flags: {a: {salt: a-1, default: on}, b: {salt: b-1}}");
+    place.write("two.yaml", "flags: {a: {salt: a-2, default: on}}");
+    let run = place.run(&["diff", "one.yaml", "two.yaml"]).good();
+    assert_eq!(run.err, "note: `b` is removed: code that still asks for it gets its own default\n");
+}
+
+#[test]
+fn what_people_download_is_verified_too() {
+    let place = Place::published();
+    place.publish(&["--reason", "Again"]).good();
+    let server = place.read(SERVER);
+    let verify = || place.run(&["verify", "--store", "published", "--keys", KEYS]);
+    assert!(verify().good().out.ends_with("the newest in `current`\n"));
+    for (name, text, message) in [
+        (SERVER, "{}", "not a signed envelope"),
+        (CLIENT, server.as_str(), "this is the snapshot for the audience server"),
+    ] {
+        let good = place.read(name);
+        place.write(name, text);
+        let message = format!("error: {name}: {message}");
+        verify().bad(1, &[&message, "so version 2 is not being served; publish again to put it right"]);
+        place.run(&["log", "--store", "published", "--keys", KEYS, "--verify"]).bad(1, &[&message]);
+        place.write(name, &good);
+    }
+    fs::remove_file(place.path(CLIENT)).unwrap();
+    verify().bad(1, &[&format!("error: {CLIENT}: there is no such object")]);
+    place.publish(&["--reason", "Put right"]).good();
+    verify().good();
 }
 
 /// Does what an operator's verb does: appends an entry with another state.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
+use flagstone::snapshot::definitions::Problem;
 use flagstone::store::StoreError;
 
 pub const BOLD: Style = Style::new().bold();
@@ -31,7 +32,7 @@ pub enum Failure {
     Usage(String),
     /// A file could not be read or written, or is not what it should be.
     File(String),
-    /// Whoever read the output has left.
+    /// Whoever read the output, `head` for one, has had enough of it: nothing failed.
     ClosedPipe,
 }
 
@@ -87,6 +88,11 @@ impl From<StoreError> for Failure {
 /// Says on standard error what does not stop the verb.
 pub fn warn(message: impl Display) {
     say("warning", YELLOW.bold(), message);
+}
+
+/// Says on standard error what is wrong with definitions, yet does not stop the verb.
+pub fn warn_of(problem: &Problem) {
+    warn(problem.to_string().replacen("warning: ", "", 1));
 }
 
 /// Says on standard error what is good to know.

@@ -2,18 +2,18 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use flagstone::snapshot::TrustedKeys;
-use flagstone::snapshot::definitions::{Change, Definitions, State, diff};
+use flagstone::snapshot::definitions::{Change, Definitions, Problem, State, diff, reshuffles};
 use flagstone::store::{Log, Record};
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, BOLD, DIM, Failure, GREEN, RED, YELLOW, count, note, wait, write_json};
+use crate::answer::{Answer, BOLD, DIM, Failure, GREEN, RED, YELLOW, count, note, wait, warn_of, write_json};
 use crate::files::{Project, trusted_keys};
 
 /// Say what changed between two versions, or two sets of definitions
 ///
 /// With --store, a whole number is a version of the log: OLD is by default the version before NEW, NEW by default the
 /// newest. Anything else is a file or folder of definitions. Between two versions the state that operators changed is
-/// compared as well.
+/// compared as well. Warns of what moves users although no percent says so, a new salt for one.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   flagstone diff flags.yaml new/flags.yaml
@@ -97,10 +97,13 @@ impl Diff {
             (Some(old), Some(new)) => diff(old, new),
             _ => Vec::new(),
         };
+        let warnings = warn_of_moves(&old.definitions, &new.definitions);
         if self.json {
             return write_json(
                 out,
-                &json!({"old": old.name, "new": new.name, "definitions": definitions, "state": state}),
+                &json!({
+                    "old": old.name, "new": new.name, "definitions": definitions, "state": state, "warnings": warnings,
+                }),
             );
         }
         writeln!(out, "{DIM}{} → {}{DIM:#}", old.name, new.name)?;
@@ -169,6 +172,16 @@ pub fn contents(record: &Record) -> Result<(Definitions, State), Failure> {
     }
     let entry = &record.entry;
     Ok((read(&entry.definitions, "definitions", entry.version)?, read(&entry.state, "state", entry.version)?))
+}
+
+/// Says what a change does that its lines do not show, and returns the warnings.
+pub fn warn_of_moves(old: &Definitions, new: &Definitions) -> Vec<Problem> {
+    let warnings = reshuffles(old, new);
+    warnings.iter().for_each(warn_of);
+    for key in old.flags.keys().filter(|key| !new.flags.contains_key(*key)) {
+        note(format!("`{key}` is removed: code that still asks for it gets its own default"));
+    }
+    warnings
 }
 
 pub fn write_changes(out: &mut dyn Write, changes: &[Change]) -> Result<(), Failure> {

@@ -15,8 +15,9 @@ use crate::table::{percent, scale};
 /// watched while it works.
 #[derive(clap::Args)]
 #[command(after_help = r#"Example:
-  flagstone explain --snapshot published/production/current/server.json --keys keys/production.jwks \
-    --flag use_new_gateway --context '{"targetingKey": "user-42", "country": "DE"}'"#)]
+  flagstone explain --snapshot published/production/current/server.json \
+    --keys keys/production.jwks --flag use_new_gateway \
+    --context '{"targetingKey": "user-42", "country": "DE"}'"#)]
 pub struct Explain {
     #[command(flatten)]
     question: Question,

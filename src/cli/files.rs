@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use flagstone::snapshot::definitions::{Definitions, Problem, Severity, Source, json_schema, lint};
 use flagstone::snapshot::{SigningKey, TrustedKeys};
+use serde_json::Value;
 
 use crate::answer::{BOLD, CYAN, Failure, RED, YELLOW, count};
+use crate::snapshot::is_snapshot;
 
 /// Reads a file, or standard input where it is called `-`.
 pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -80,24 +82,31 @@ pub fn schema() -> String {
 /// Files of definitions, as given on a command line.
 pub struct Project {
     files: Vec<(String, Vec<u8>)>,
+    /// Files of the folders that hold something else.
+    others: Vec<String>,
 }
 
 impl Project {
     /// Reads files, and of folders the files that end in `.yaml`, `.yml` or `.json`, but not those in folders within
-    /// them, and no JSON Schemas.
+    /// them, no JSON Schemas, and no JSON without a section of definitions: a `package.json`, a snapshot.
     pub fn read(paths: &[PathBuf]) -> Result<Project, Failure> {
-        let mut files = Vec::new();
+        let (mut files, mut others) = (Vec::new(), Vec::new());
         for path in paths {
             if path.is_dir() {
-                let found = definitions_in(path)?;
-                if found.is_empty() {
-                    let path = path.display();
-                    return Err(Failure::File(format!(
-                        "{path}: no definitions here: no file ends in .yaml, .yml or .json; `flagstone init` makes one"
-                    )));
+                let before = files.len();
+                for path in candidates_in(path)? {
+                    let (name, text) = (path.display().to_string(), read(&path)?);
+                    match name.ends_with(".json") && is_something_else(&text) {
+                        true => others.push(name),
+                        false => files.push((name, text)),
+                    }
                 }
-                for path in found {
-                    files.push((path.display().to_string(), read(&path)?));
+                if files.len() == before {
+                    return Err(Failure::File(format!(
+                        "{}: no definitions here: no file ends in .yaml, .yml or .json and holds any; `flagstone init` \
+                         makes one",
+                        path.display()
+                    )));
                 }
             } else {
                 files.push((path.display().to_string(), read(path)?));
@@ -106,12 +115,17 @@ impl Project {
         // Problems are shown with the line they are in, and that must not be a secret.
         match files.iter().find(|(_, text)| is_key(text)) {
             Some((name, _)) => Err(Failure::File(format!("{name}: this is a key, no definitions; name another file"))),
-            None => Ok(Project { files }),
+            None => Ok(Project { files, others }),
         }
     }
 
     pub fn files(&self) -> usize {
         self.files.len()
+    }
+
+    /// Files of the folders that were passed over, since they hold no definitions.
+    pub fn others(&self) -> &[String] {
+        &self.others
     }
 
     /// The definitions, unless their form is wrong, and all that is wrong with them.
@@ -192,7 +206,20 @@ fn is_key(text: &[u8]) -> bool {
     text.windows(MEMBER.len()).any(|part| part == MEMBER)
 }
 
-fn definitions_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// Whether JSON holds something other than definitions: no section of theirs, or a snapshot.
+fn is_something_else(json: &[u8]) -> bool {
+    let mut sections = Definitions::SECTIONS.iter();
+    match serde_json::from_slice::<Value>(json) {
+        Ok(value) => !sections.any(|name| value.get(name).is_some()) || is_snapshot(json),
+        // Definitions with a mistake are for `lint` to show.
+        Err(_) => {
+            let text = String::from_utf8_lossy(json);
+            !sections.any(|name| text.contains(&format!("{name:?}")))
+        }
+    }
+}
+
+fn candidates_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let failed = |error| Failure::io("read this folder", folder, error);
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {

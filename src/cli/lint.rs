@@ -1,7 +1,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::answer::{Answer, Failure, GREEN, RED, count, write_json};
+use crate::answer::{Answer, Failure, GREEN, RED, count, note, write_json};
 use crate::files::Project;
 
 /// Check definitions
@@ -28,6 +28,9 @@ pub struct Lint {
 impl Lint {
     pub fn run(self, out: &mut dyn Write) -> Result<Answer, Failure> {
         let project = Project::read(&self.paths)?;
+        if !project.others().is_empty() {
+            note(format!("passed over, since they hold no definitions: {}", project.others().join(", ")));
+        }
         let (definitions, problems) = project.check();
         let errors = problems.iter().filter(|problem| problem.is_error()).count();
         let warnings = problems.len() - errors;

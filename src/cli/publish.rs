@@ -2,15 +2,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use flagstone::snapshot::SigningKey;
-use flagstone::snapshot::TrustedKeys;
-use flagstone::snapshot::definitions::{Change, Definitions, FlagState, Options, State, compile, diff};
-use flagstone::store::{Log, NewEntry, Record};
+use flagstone::snapshot::definitions::{Change, Definitions, FlagState, Options, Problem, State, compile, diff};
+use flagstone::snapshot::{Envelope, EnvelopeError, SigningKey, TrustedKeys, Typ};
+use flagstone::store::{Log, NewEntry, StoreError};
 use flagstone::{Audience, Timestamp};
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, BOLD, DIM, Failure, GREEN, note, thousands, wait, warn, write_json};
-use crate::diff::{contents, write_changes};
+use crate::answer::{Answer, BOLD, DIM, Failure, GREEN, note, thousands, wait, warn, warn_of, write_json};
+use crate::diff::{contents, warn_of_moves, write_changes};
 use crate::files::{Project, author, signing_key, trusted_keys};
 
 /// Publish definitions
@@ -22,7 +21,8 @@ use crate::files::{Project, author, signing_key, trusted_keys};
 #[command(after_help = "Examples:
   flagstone publish --environment production --store published --key keys/production.private.jwk \\
     --reason 'The new gateway for one user in ten'
-  flagstone publish flags/ --environment staging --store published --key staging.private.jwk --dry-run --reason test")]
+  flagstone publish flags/ --environment staging --store published --key staging.private.jwk \\
+    --reason 'A rehearsal' --dry-run")]
 pub struct Publish {
     /// Files of definitions, or folders of them
     #[arg(value_name = "FILE|DIR", default_value = ".")]
@@ -62,6 +62,24 @@ pub struct Publish {
     json: bool,
 }
 
+/// A snapshot to publish.
+struct Compiled {
+    audience: Audience,
+    payload: String,
+    /// Of the signed file.
+    bytes: usize,
+}
+
+/// What was published, or would be.
+struct Publication {
+    version: u64,
+    edits: Vec<Change>,
+    state_edits: Vec<Change>,
+    overridden: Vec<Change>,
+    warnings: Vec<Problem>,
+    snapshots: Vec<Compiled>,
+}
+
 impl Publish {
     pub fn run(self, out: &mut dyn Write) -> Result<Answer, Failure> {
         let project = Project::read(&self.paths)?;
@@ -70,7 +88,7 @@ impl Publish {
         let author = self.author.clone().map_or_else(author, Ok)?;
         let log = self.log(&keys)?;
         let head = match &log {
-            Some(log) => wait(log.head())?,
+            Some(log) => wait(async { log.head().await.map_err(name_keys) })?,
             None => None,
         };
         let (before, old_state) = head.as_ref().map(contents).transpose()?.unwrap_or_default();
@@ -86,8 +104,9 @@ impl Publish {
             return Err(refuse_overridden(&overridden, &definitions));
         }
 
+        let keys: Vec<&SigningKey> = keys.iter().collect();
         let now = Timestamp::now();
-        let snapshots = self.compile(&project, &definitions, &state, version, now)?;
+        let snapshots = self.compile(&project, &definitions, &state, version, now, &keys)?;
         // A kill outlives all publishing; nobody should wonder why their edit does nothing.
         for (key, flag) in &definitions.flags {
             if let Some(by) = state.killed(key, flag) {
@@ -97,6 +116,7 @@ impl Publish {
         for change in &overridden {
             warn(format!("{}: the state has another value, which stays", change.path));
         }
+        let warnings = warn_of_moves(&before, &definitions);
         if let (Some(log), false) = (&log, self.dry_run) {
             let entry = NewEntry {
                 definitions: json_of(&definitions),
@@ -104,13 +124,12 @@ impl Publish {
                 author,
                 reason: self.reason.clone(),
                 time: now,
-                snapshots: snapshots.iter().map(|(_, payload)| payload.clone()).collect(),
+                snapshots: snapshots.iter().map(|snapshot| snapshot.payload.clone()).collect(),
             };
-            let keys: Vec<&SigningKey> = keys.iter().collect();
             wait(log.append(head.as_ref(), entry, &keys))?;
         }
         let state_edits = diff(&old_state, &state);
-        self.report(out, head.as_ref(), &edits, &state_edits, &overridden, &snapshots)
+        self.report(out, &Publication { version, edits, state_edits, overridden, warnings, snapshots })
     }
 
     /// The log; none where it would have to be made, and this is a rehearsal.
@@ -151,7 +170,8 @@ impl Publish {
         state: &State,
         version: u64,
         now: Timestamp,
-    ) -> Result<Vec<(Audience, String)>, Failure> {
+        keys: &[&SigningKey],
+    ) -> Result<Vec<Compiled>, Failure> {
         let valid = i64::try_from(self.expires.as_millis()).unwrap_or(i64::MAX);
         let mut snapshots = Vec::new();
         for audience in [Audience::Server, Audience::Client] {
@@ -163,47 +183,28 @@ impl Publish {
                 expires: (audience == Audience::Client).then(|| now.plus_millis(valid)),
             };
             let payload = compile(definitions, state, &options).map_err(|problems| project.refusal(&problems))?;
-            snapshots.push((audience, payload));
+            // In a rehearsal, too: whether the keys may sign belongs to it.
+            let signed = Envelope::sign(&payload, Typ::Snapshot, &self.environment, keys)
+                .map_err(|error| Failure::Refused(error.to_string()))?;
+            snapshots.push(Compiled { audience, payload, bytes: signed.len() });
         }
-        for problem in state.lint(definitions) {
-            warn(problem.to_string().trim_start_matches("warning: "));
-        }
+        state.lint(definitions).iter().for_each(warn_of);
         Ok(snapshots)
     }
 
-    fn report(
-        &self,
-        out: &mut dyn Write,
-        head: Option<&Record>,
-        edits: &[Change],
-        state_edits: &[Change],
-        overridden: &[Change],
-        snapshots: &[(Audience, String)],
-    ) -> Result<Answer, Failure> {
-        let version = Log::version_after(head);
+    fn report(&self, out: &mut dyn Write, publication: &Publication) -> Result<Answer, Failure> {
+        let Publication { version, edits, state_edits, overridden, warnings, snapshots } = publication;
         let folder = Path::new(self.store.strip_prefix("file://").unwrap_or(&self.store)).join(&self.environment);
-        let path = |audience: &Audience| folder.join("current").join(format!("{audience}.json"));
-        // The size of what travels where it was written, of the payload where it was not.
-        let size = |audience: &Audience, payload: &String| match self.dry_run {
-            true => payload.len() as u64,
-            false => std::fs::metadata(path(audience)).map_or(payload.len() as u64, |file| file.len()),
-        };
+        let path = |audience: Audience| folder.join("current").join(format!("{audience}.json")).display().to_string();
         if self.json {
-            let objects: Vec<Value> = snapshots
-                .iter()
-                .map(|(audience, payload)| {
-                    json!({
-                        "audience": audience.name(), "path": path(audience).display().to_string(),
-                        "bytes": size(audience, payload),
-                    })
-                })
-                .collect();
+            let object = |Compiled { audience, bytes, .. }: &Compiled| json!({"audience": audience.name(), "path": path(*audience), "bytes": bytes});
+            let snapshots: Vec<Value> = snapshots.iter().map(object).collect();
             let published = !self.dry_run;
             return write_json(
                 out,
                 &json!({
                     "published": published, "version": version, "environment": self.environment, "changes": edits,
-                    "state": state_edits, "overridden": overridden, "snapshots": objects,
+                    "state": state_edits, "overridden": overridden, "warnings": warnings, "snapshots": snapshots,
                 }),
             );
         }
@@ -217,11 +218,23 @@ impl Publish {
             writeln!(out, "{BOLD}state{BOLD:#}")?;
             write_changes(out, state_edits)?;
         }
-        for (audience, payload) in snapshots {
-            let bytes = thousands(size(audience, payload));
-            writeln!(out, "{DIM}{audience}{DIM:#}  {}  {DIM}{bytes} bytes{DIM:#}", path(audience).display())?;
+        for Compiled { audience, bytes, .. } in snapshots {
+            let bytes = thousands(*bytes as u64);
+            writeln!(out, "{DIM}{audience}{DIM:#}  {}  {DIM}{bytes} bytes{DIM:#}", path(*audience))?;
         }
         Ok(Answer::Yes)
+    }
+}
+
+/// Names the option by which the signer of the newest version is trusted.
+fn name_keys(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Signature { path, source: EnvelopeError::Untrusted { kids } } => StoreError::Refused(format!(
+            "{path}: signed by {:?}, which is not the key given with --key; if both are to be trusted, name the set that \
+             holds the other with --keys",
+            kids.join(", ")
+        )),
+        error => error,
     }
 }
 

@@ -136,7 +136,10 @@ impl Simulate {
                     Population::new([&side].into_iter().chain(&against).map(|side| &side.payload), self.seed);
                 let drawn = population.drawn().collect::<Vec<_>>().join(", ");
                 if !drawn.is_empty() && !self.json {
-                    note(format!("made up for the users: {drawn}; bring your own users with --users-file"));
+                    note(format!(
+                        "made up for the users, to match some rules: {drawn}; so the shares under rules are not those of your \
+                         users; bring them with --users-file"
+                    ));
                 }
                 let progress = progress(self.users);
                 for number in 0..self.users {

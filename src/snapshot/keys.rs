@@ -8,6 +8,19 @@ use super::json::{Document, Fault, Id, NOTHING, quoted};
 const MAX_KEYS: usize = 1024;
 
 /// A public Ed25519 key, its name, and the environments it may sign for.
+///
+/// ```
+/// use flagstone::snapshot::TrustedKeys;
+///
+/// let keys = TrustedKeys::from_jwks(br#"{"keys": [{
+///     "kty": "OKP", "crv": "Ed25519", "alg": "Ed25519", "kid": "both", "environments": ["staging", "production"],
+///     "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+/// }]}"#)?;
+/// let key = keys.get("both").expect("it is in the set");
+/// assert_eq!(key.environments(), ["staging", "production"]);
+/// assert!(!key.is_bound_to("test"));
+/// # Ok::<(), flagstone::snapshot::EnvelopeError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
     kid: String,
@@ -295,6 +308,9 @@ impl SigningKey {
         let refuse = |message: String| EnvelopeError::Key(format!("not a signing key: {message}"));
         let fault = |fault: Box<Fault>| refuse(fault.text());
         let document = Document::parse_bytes(bytes).map_err(fault)?;
+        if document.has(document.root(), "keys") {
+            return Err(refuse("this is a set of public keys; give the private key, a `.private.jwk`".to_owned()));
+        }
         let jwk = Jwk::read(&document, document.root());
         document.check().map_err(fault)?;
         let public = PublicKey::from_jwk(jwk).map_err(|problem| refuse(format!("this key {problem}")))?;

@@ -22,8 +22,8 @@ impl Package {
         let folder =
             folder.or_else(|| USUAL.map(Path::new).into_iter().find(|path| path.join("package.json").is_file()));
         let Some(folder) = folder else {
-            let message = "no npm package to compare with in ./pkg or ./node_modules/flagstone; build it with `make pkg`, get \
-                           it with `npm install flagstone`, or name its folder with --package";
+            let message = "no npm package to compare with in ./pkg or ./node_modules/flagstone; build it with `make pkg` \
+                           or name its folder with --package";
             return Err(Failure::File(message.to_owned()));
         };
         let manifest = folder.join("package.json");

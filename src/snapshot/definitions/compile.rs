@@ -245,10 +245,7 @@ impl<'d> Compiler<'d> {
         require(!flag.holdouts.is_empty(), "holdouts");
         require(flag.layer.is_some(), "layer");
 
-        let scheme = match flag.scheme {
-            Scheme::Xxh3 => "xxh3",
-            Scheme::Js31 => "js31",
-        };
+        let scheme = flag.scheme.name();
         require(!flag.exclude.positions.is_empty(), scheme);
         require(!flag.holdouts.is_empty() || flag.layer.is_some(), "xxh3");
         for serve in flag.serves() {

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::problem::Path;
+use super::problem::{Path, Problem, Severity};
+use super::{Definitions, Flag, Scheme, Serve, TARGETING_KEY, Target};
 
 /// One value that differs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,72 @@ pub fn diff<T: Serialize>(old: &T, new: &T) -> Vec<Change> {
     let mut changes = Vec::new();
     compare(&Path::default(), Some(&value(old)), Some(&value(new)), &mut changes);
     changes
+}
+
+/// What moves users from one cohort to another although no percent says so: another salt, another attribute to bucket by
+/// or another scheme, of what both definitions have. All are warnings.
+///
+/// ```
+/// use flagstone::snapshot::definitions::{Definitions, Source, reshuffles};
+///
+/// let read = |salt: &str| {
+///     let text = format!("flags: {{beta: {{salt: {salt}, default: {{ramp: {{percent: 5, serve: on}}}}}}}}");
+///     Definitions::read(&[Source::new("flags.yaml", text)]).unwrap()
+/// };
+/// assert_eq!(
+///     reshuffles(&read("beta-1"), &read("beta-2"))[0].to_string(),
+///     "flags.yaml:1:22: warning: a new `salt` moves every user of `beta`, put `beta-1` back unless that is meant",
+/// );
+/// ```
+pub fn reshuffles(old: &Definitions, new: &Definitions) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut compare = |(section, name, what): (&str, &str, &str), field: &str, before: &str, after: &str| {
+        if before != after {
+            let path = Path::default().key(section).key(name).key(field);
+            let message = format!("a new `{field}` moves every user of {what}`{name}`");
+            let suggestion = Some(format!("put `{before}` back unless that is meant"));
+            problems.push(Problem::new(Severity::Warning, &path, message, suggestion).at(new.locate(&path)));
+        }
+    };
+    fn text(value: &Option<String>) -> &str {
+        value.as_deref().unwrap_or_default()
+    }
+    fn by(value: &Option<String>) -> &str {
+        value.as_deref().unwrap_or(TARGETING_KEY)
+    }
+    for (name, after) in &new.flags {
+        let Some(before) = old.flags.get(name) else { continue };
+        let owner = ("flags", name.as_str(), "");
+        if before.serves().any(|serve| uses_salt(before, serve)) {
+            compare(owner, "salt", text(&before.salt), text(&after.salt));
+        }
+        if before.serves().any(|serve| !matches!(serve, Serve::Target(Target::Variant(_)))) {
+            compare(owner, "bucketBy", before.bucket_by(), after.bucket_by());
+            compare(owner, "scheme", before.scheme.name(), after.scheme.name());
+        }
+    }
+    for (name, after) in &new.layers {
+        let Some(before) = old.layers.get(name) else { continue };
+        let owner = ("layers", name.as_str(), "the layer ");
+        compare(owner, "salt", text(&before.salt), text(&after.salt));
+        compare(owner, "by", by(&before.by), by(&after.by));
+    }
+    for (name, after) in &new.holdouts {
+        let Some(before) = old.holdouts.get(name) else { continue };
+        let owner = ("holdouts", name.as_str(), "the holdout ");
+        compare(owner, "salt", text(&before.salt), text(&after.salt));
+        compare(owner, "by", by(&before.by), by(&after.by));
+    }
+    problems
+}
+
+/// Whether the flag's salt decides who gets what: splits always go by it, ramps by the default scheme alone.
+fn uses_salt(flag: &Flag, serve: &Serve) -> bool {
+    match serve {
+        Serve::Target(Target::Variant(_)) => false,
+        Serve::Ramp { ramp } if flag.scheme == Scheme::Js31 => matches!(ramp.serve, Target::Split { .. }),
+        _ => true,
+    }
 }
 
 fn compare(path: &Path, before: Option<&Value>, after: Option<&Value>, changes: &mut Vec<Change>) {

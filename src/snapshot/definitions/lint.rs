@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::condition::{self, Extent, Operand, Takes};
-use super::problem::{Path, Problem, Severity, did_you_mean, list, sort};
+use super::problem::{Path, Position, Problem, Severity, did_you_mean, list, sort};
 use super::version_range;
 use super::{
     Condition, Definitions, Flag, Key, Percent, Ramp, Schedule, Scheme, Serve, Share, TARGETING_KEY, Target, Test,
@@ -75,6 +75,11 @@ impl<'d> Lint<'d> {
     fn top(&mut self) {
         let all = self.definitions;
         let top = Path::default();
+        for file in &all.origin.empty {
+            let suggestion = Some("add `flags`, or take it away".to_owned());
+            let problem = Problem::new(Severity::Warning, &top, "this file defines nothing", suggestion);
+            self.problems.push(problem.at(Some((file, Position { line: 1, column: 1 }))));
+        }
         if all.hash_salt.as_deref().is_some_and(|salt| salt.is_empty() || salt.contains(char::is_control)) {
             let path = top.key("hashSalt");
             self.error(&path, "the hash salt is empty or has control characters", Some(paste("hashSalt", "", 16)));
@@ -255,7 +260,7 @@ impl<'d> Lint<'d> {
     fn segment(&mut self, path: &Path, name: &str) {
         let all = self.definitions;
         if !all.segments.contains_key(name) && !all.was_unread("segments", name) {
-            self.unknown(path, "segment", name, all.segments.keys().map(String::as_str));
+            self.unknown(path, "segment", name, all.segments.keys().map(String::as_str).chain(all.unread("segments")));
         }
     }
 
@@ -275,7 +280,8 @@ impl<'d> Lint<'d> {
             let name = prerequisite.flag.as_str();
             let Some(other) = all.flags.get(name) else {
                 if !all.was_unread("flags", name) {
-                    let others = all.flags.keys().map(String::as_str).filter(|other| *other != key);
+                    let flags = all.flags.keys().map(String::as_str).chain(all.unread("flags"));
+                    let others = flags.filter(|other| *other != key);
                     self.unknown(&path.key("flag"), "flag", name, others);
                 }
                 continue;
@@ -314,14 +320,15 @@ impl<'d> Lint<'d> {
         self.ranges(&path.key("exclude").key("positions"), &flag.exclude.positions);
         for (index, name) in flag.holdouts.iter().enumerate() {
             if !all.holdouts.contains_key(name) && !all.was_unread("holdouts", name) {
-                let known = all.holdouts.keys().map(String::as_str);
+                let known = all.holdouts.keys().map(String::as_str).chain(all.unread("holdouts"));
                 self.unknown(&path.key("holdouts").index(index), "holdout", name, known);
             }
         }
         if let Some(layer) = &flag.layer {
             let path = path.key("layer");
             if !all.layers.contains_key(&layer.name) && !all.was_unread("layers", &layer.name) {
-                self.unknown(&path.key("name"), "layer", &layer.name, all.layers.keys().map(String::as_str));
+                let known = all.layers.keys().map(String::as_str).chain(all.unread("layers"));
+                self.unknown(&path.key("name"), "layer", &layer.name, known);
             }
             if layer.ranges.is_empty() {
                 let suggestion = Some("as in `ranges: [[0, 25]]`".to_owned());

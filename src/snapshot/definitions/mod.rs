@@ -54,7 +54,7 @@ mod yaml;
 
 pub use compile::{Options, compile};
 pub use condition::{Condition, Test};
-pub use diff::{Change, diff};
+pub use diff::{Change, diff, reshuffles};
 pub use lint::{Stale, StaleReason, lint, stale};
 pub use percent::{Percent, Weight};
 pub use problem::{Problem, Severity};
@@ -264,6 +264,13 @@ pub enum Scheme {
 impl Scheme {
     fn is_default(&self) -> bool {
         *self == Scheme::Xxh3
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Scheme::Xxh3 => "xxh3",
+            Scheme::Js31 => "js31",
+        }
     }
 }
 
@@ -655,6 +662,8 @@ fn type_of(value: &Value) -> FlagType {
 #[derive(Clone, Debug, Default)]
 struct Origin {
     files: Vec<(String, Arc<Node>)>,
+    /// Texts without any section.
+    empty: Vec<String>,
     /// Section and name of what could not be read, so that nobody is told it does not exist.
     unread: BTreeSet<(&'static str, String)>,
 }
@@ -665,9 +674,10 @@ impl PartialEq for Origin {
     }
 }
 
-const SECTIONS: [&str; 6] = ["hashSalt", "segments", "layers", "holdouts", "flags", "$schema"];
-
 impl Definitions {
+    /// The sections that a text may have.
+    pub const SECTIONS: [&'static str; 5] = ["hashSalt", "segments", "layers", "holdouts", "flags"];
+
     /// Reads definitions from one or more texts, whose sections are merged.
     ///
     /// # Errors
@@ -687,7 +697,7 @@ impl Definitions {
         let mut whole = true;
         for source in sources {
             match yaml::parse(&source.text) {
-                Ok(None) => {}
+                Ok(None) => reading.definitions.origin.empty.push(source.name.clone()),
                 Ok(Some(root)) => reading.file(&source.name, &root),
                 Err(error) => {
                     whole = false;
@@ -747,6 +757,11 @@ impl Definitions {
     fn was_unread(&self, section: &'static str, name: &str) -> bool {
         self.origin.unread.contains(&(section, name.to_owned()))
     }
+
+    /// The names in a section of what could not be read.
+    fn unread(&self, section: &'static str) -> impl Iterator<Item = &str> + Clone {
+        self.origin.unread.iter().filter(move |(other, _)| *other == section).map(|(_, name)| name.as_str())
+    }
 }
 
 #[derive(Default)]
@@ -765,13 +780,17 @@ impl Reading {
 
     fn file(&mut self, file: &str, root: &Arc<Node>) {
         let top = Path::default();
-        let Kind::Map(sections) = &root.kind else {
-            if !root.is_null() {
+        let sections = match &root.kind {
+            Kind::Map(sections) => sections.as_slice(),
+            _ if root.is_null() => &[],
+            _ => {
                 let message = "expected a map of `flags`, `segments`, `layers`, `holdouts` and `hashSalt`";
-                self.problem(file, &top, yaml::Error::new(root.at, message));
+                return self.problem(file, &top, yaml::Error::new(root.at, message));
             }
-            return;
         };
+        if sections.is_empty() {
+            return self.definitions.origin.empty.push(file.to_owned());
+        }
         for (name, node) in sections {
             let path = top.key(&name.text);
             let at = node.place(name.at);
@@ -798,8 +817,9 @@ impl Reading {
                 }
                 unknown => {
                     let mut error = yaml::Error::new(name.at, format!("unknown section `{unknown}`"));
-                    error.suggestion =
-                        did_you_mean(unknown, SECTIONS).or_else(|| Some(format!("expected one of {}", list(SECTIONS))));
+                    let known = Definitions::SECTIONS.into_iter().chain(["$schema"]);
+                    error.suggestion = did_you_mean(unknown, known.clone())
+                        .or_else(|| Some(format!("expected one of {}", list(known))));
                     self.problem(file, &path, error);
                 }
             }

@@ -1043,7 +1043,7 @@ flags:
                 "options.environment: error: the name of the environment is empty or has control characters",
             ),
         ] {
-            assert_eq!(refused("{}", &options), expected);
+            assert_eq!(refused("flags: {}", &options), expected);
         }
     }
 
@@ -1482,7 +1482,7 @@ mod describing {
             assert!(!validator.is_valid(&value(text)), "the schema takes {text}");
         }
         for text in [
-            "{}",
+            "flags: {}",
             "flags: {f: {salt: s}}",
             "flags: {f: {salt: s, expires: 2026-03-01}}",
             "flags: {f: {salt: s, expires: 2026-03-01T00:00:00+01:00}}",
