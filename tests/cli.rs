@@ -150,9 +150,9 @@ fn instant(text: &str) -> Timestamp {
     text.parse().expect("this is an instant")
 }
 
-const VERBS: [&str; 14] = [
-    "init", "keygen", "lint", "schema", "publish", "log", "diff", "verify", "eval", "explain", "simulate", "stale",
-    "types", "parity",
+const VERBS: [&str; 15] = [
+    "init", "keygen", "lint", "schema", "publish", "log", "diff", "verify", "eval", "explain", "pin", "simulate",
+    "stale", "types", "parity",
 ];
 
 const SERVER: &str = "published/production/current/server.json";
@@ -937,6 +937,81 @@ fn what_people_download_is_verified_too() {
     verify().bad(1, &[&format!("error: {CLIENT}: there is no such object")]);
     place.publish(&["--reason", "Put right"]).good();
     verify().good();
+}
+
+// pin
+
+#[test]
+fn pins_are_signed_and_are_no_snapshot() {
+    use base64ct::{Base64UrlUnpadded, Encoding};
+
+    let place = Place::published();
+    let pin = |arguments: &[&str]| {
+        let pin = ["pin", "--environment", "production", "--key", "keys/production.private.jwk"];
+        place.run(&[&pin[..], arguments].concat())
+    };
+    let keys = TrustedKeys::from_jwks(place.read(KEYS).as_bytes()).unwrap();
+    let verify = |token: &str, typ| {
+        let envelope = Base64UrlUnpadded::decode_vec(token).expect("a token is base64url");
+        Envelope::parse(&envelope).and_then(|envelope| envelope.verify(&keys, "production", typ))
+    };
+    let before = Timestamp::now();
+    let run = pin(&["new_checkout=on", "checkout_button=", "theme=off", "--for", "2h 30m"]).good();
+    let token = run.out.trim_end();
+    let payload: Value = serde_json::from_str(&verify(token, Typ::Pins).unwrap().payload).unwrap();
+    let expires = payload["expires"].as_str().unwrap();
+    let valid = 9_000_000..=9_000_000 + Timestamp::now().as_millis() - before.as_millis();
+    assert!(valid.contains(&(instant(expires).as_millis() - before.as_millis())), "{expires}");
+    let pins = json!({"checkout_button": null, "new_checkout": "on", "theme": null});
+    assert_eq!(payload, json!({"environment": "production", "expires": expires, "pins": pins}));
+
+    // Neither is taken for the other.
+    assert!(verify(token, Typ::Snapshot).unwrap_err().to_string().contains("flagstone-pins+json"));
+    assert!(verify(token, Typ::Entry).is_err());
+    let snapshot = Base64UrlUnpadded::encode_string(place.read(CLIENT).as_bytes());
+    assert!(verify(&snapshot, Typ::Snapshot).is_ok());
+    assert!(verify(&snapshot, Typ::Pins).unwrap_err().to_string().contains("flagstone-snapshot+json"));
+
+    let link = "https://app.example/checkout?plan=pro#pay";
+    let json = pin(&["new_checkout=on", "--link", link, "--json"]).good().json();
+    let token = json["token"].as_str().unwrap();
+    let linked = format!("https://app.example/checkout?plan=pro&flagstone-pins={token}#pay");
+    assert_eq!((json["link"].as_str(), &json["pins"]), (Some(linked.as_str()), &json!({"new_checkout": "on"})));
+    assert_eq!(verify(token, Typ::Pins).unwrap().payload, {
+        let expires = json["expires"].as_str().unwrap();
+        format!(r#"{{"environment":"production","expires":"{expires}","pins":{{"new_checkout":"on"}}}}"#)
+    });
+    let printed = pin(&["new_checkout=on", "--link", link]).good().out;
+    assert!(printed.starts_with("https://app.example/checkout?plan=pro&flagstone-pins=ey"), "{printed}");
+}
+
+#[test]
+fn pin_says_what_is_wrong() {
+    let place = Place::published();
+    let pin = |arguments: &[&str]| {
+        let pin = ["pin", "--environment", "production", "--key", "keys/production.private.jwk"];
+        place.run(&[&pin[..], arguments].concat())
+    };
+    pin(&[]).bad(2, &["<FLAG=VARIANT>"]);
+    pin(&["new_checkout"]).bad(2, &["write a flag and a variant, as in `use_new_gateway=on`"]);
+    pin(&["=on"]).bad(2, &["write a flag and a variant"]);
+    pin(&["a=on", "a=off"]).bad(2, &["`a` is pinned twice"]);
+    pin(&["a=on", "--for", "31d"]).bad(2, &["30 days at most"]);
+    pin(&["a=on", "--for", "0s"]).bad(2, &["a second at least"]);
+    pin(&["a=on", "--for", "soon"]).bad(2, &["--for"]);
+    pin(&["a=on", "--link", "/checkout"]).bad(2, &["write the whole address"]);
+    pin(&["a=on", "--keys", KEYS]).bad(2, &["--snapshot"]);
+    let wrong_key = ["pin", "a=on", "--environment", "staging", "--key", "keys/production.private.jwk"];
+    place.run(&wrong_key).bad(1, &["bound to production and cannot sign for staging"]);
+
+    let checked = |pins: &[&str]| pin(&[pins, &["--snapshot", CLIENT, "--keys", KEYS]].concat());
+    assert_eq!(checked(&["checkout_button=order", "new_checkout=off"]).good().err, "");
+    checked(&["new_chekout=on"])
+        .bad(2, &[CLIENT, "there is no flag `new_chekout`; there are checkout_button, new_checkout"]);
+    checked(&["checkout_button=on"]).bad(2, &["`checkout_button` has no variant `on`; it has buy, order, pay"]);
+    pin(&["a=on", "--snapshot", "no.json"]).bad(3, &["no.json: cannot read it"]);
+    let staging = ["pin", "a=on", "--environment", "staging", "--key", "k", "--snapshot", CLIENT];
+    place.run(&staging).bad(1, &["`staging` is pinned here"]);
 }
 
 /// Does what an operator's verb does: appends an entry with another state.

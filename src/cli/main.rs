@@ -10,6 +10,7 @@ mod keygen;
 mod lint;
 mod log;
 mod parity;
+mod pin;
 mod population;
 mod publish;
 mod simulate;
@@ -59,6 +60,7 @@ enum Command {
     Verify(verify::Verify),
     Eval(eval::Eval),
     Explain(explain::Explain),
+    Pin(pin::Pin),
     Parity(parity::Parity),
     Simulate(simulate::Simulate),
     Stale(stale::Stale),
@@ -99,6 +101,7 @@ fn run(command: Command, out: &mut dyn Write) -> Result<Answer, Failure> {
         Command::Verify(verify) => verify.run(out),
         Command::Eval(eval) => eval.run(out),
         Command::Explain(explain) => explain.run(out),
+        Command::Pin(pin) => pin.run(out),
         Command::Parity(parity) => parity.run(out),
         Command::Simulate(simulate) => simulate.run(out),
         Command::Stale(stale) => stale.run(out),
