@@ -7,10 +7,10 @@ export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
 
-demo: ## publish a project with the flags of five plans, evaluate it natively and in WebAssembly, serve the page
-	@.ci/install rust wasm-bindgen npm
+demo: ## publish the flags of five plans, evaluate them natively and in WebAssembly, serve the page (DEMO_EXIT=1: then stop)
+	@.ci/install rust wasm-bindgen npm-package
 	cargo build --features control
-	.ci/pkg
+	.ci/pkg --any-size
 	node www/demo.mjs
 
 test: ## every check: lint, Rust, browser, JavaScript, parity of 100,000 users, fuzzing for seconds
@@ -21,8 +21,8 @@ soak: ## what takes long: parity of 1,000,000 users, flat memory, fuzzing for 10
 	@.ci/install rust nightly wasm-bindgen cargo-fuzz chromium npm
 	@.ci/steps soak
 
-pkg: ## build the npm package into pkg/ and print its sizes
-	@.ci/install rust wasm-bindgen npm
+pkg: ## build the npm package into pkg/, print its sizes and check them
+	@.ci/install rust wasm-bindgen npm-package
 	@.ci/pkg
 
 bench: ## run the benchmarks

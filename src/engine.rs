@@ -5,6 +5,25 @@ use crate::snapshot::{Audience, EnvelopeError, Snapshot, SnapshotError};
 use std::fmt;
 
 /// Why a snapshot was not taken. Whatever was held before is still held.
+///
+#[cfg_attr(feature = "definitions", doc = "```")]
+#[cfg_attr(not(feature = "definitions"), doc = "```ignore")]
+/// use flagstone::snapshot::{Envelope, SigningKey, TrustedKeys, Typ};
+/// use flagstone::{Audience, Engine, LoadError, Timestamp};
+///
+/// let key = SigningKey::generate(None, ["test"])?;
+/// let engine = Engine::new("test", Audience::Server, TrustedKeys::from_iter([key.public()]));
+/// let load = |version: u64| {
+///     let payload = format!(
+///         r#"{{"schema": 1, "environment": "test", "audience": "server", "version": {version},
+///             "created": "2026-11-21T12:00:00Z", "flags": {{}}}}"#
+///     );
+///     engine.load(Envelope::sign(&payload, Typ::Snapshot, "test", &[&key])?.as_bytes(), Timestamp::now())
+/// };
+/// load(2)?;
+/// assert_eq!(load(1), Err(LoadError::Older { seen: 2, found: 1 }));
+/// # Ok::<(), LoadError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoadError {

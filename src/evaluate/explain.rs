@@ -7,6 +7,23 @@ use super::schedule::Membership;
 ///
 /// It comes from the very function that decides, watched while it works, so it cannot disagree with the result.
 /// Prerequisites follow the step that asks for them, one level deeper; where they decide, they come last.
+///
+/// ```
+/// use flagstone::{Context, Snapshot, Step, Timestamp};
+///
+/// let snapshot = Snapshot::from_payload(r#"{
+///     "schema": 1, "environment": "test", "audience": "server", "version": 1, "created": "2026-11-21T12:00:00Z",
+///     "flags": {"beta": {
+///         "type": "boolean", "variants": {"on": true, "off": false}, "off": "off", "salt": "beta-1",
+///         "default": {"ramp": {"percent": 25000, "serve": "on"}}
+///     }}
+/// }"#)?;
+/// let explanation = snapshot.at(Timestamp::now()).explain("beta", &Context::new("user-42")).expect("there is the flag");
+/// let last = explanation.steps.last().expect("at least one step decides");
+/// assert!(last.decided && last.step == Step::Default);
+/// println!("{:?}", last.findings); // the user's position against the ramp's percent
+/// # Ok::<(), flagstone::SnapshotError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Explanation<'s> {
     /// The result.

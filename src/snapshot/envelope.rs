@@ -111,6 +111,18 @@ pub struct Candidate<'a> {
 }
 
 /// A payload that a trusted key signed.
+///
+#[cfg_attr(feature = "definitions", doc = "```")]
+#[cfg_attr(not(feature = "definitions"), doc = "```ignore")]
+/// use flagstone::snapshot::{Envelope, SigningKey, TrustedKeys, Typ, Verified};
+///
+/// let key = SigningKey::generate(Some("qa-2026"), ["staging"])?;
+/// let text = Envelope::sign(r#"{"pins":{"theme":"dark"}}"#, Typ::Pins, "staging", &[&key])?;
+/// let keys = TrustedKeys::from_iter([key.public()]);
+/// let Verified { payload, kid } = Envelope::parse(text.as_bytes())?.verify(&keys, "staging", Typ::Pins)?;
+/// assert_eq!((payload.as_str(), kid.as_str()), (r#"{"pins":{"theme":"dark"}}"#, "qa-2026"));
+/// # Ok::<(), flagstone::snapshot::EnvelopeError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// Exactly what was signed.
