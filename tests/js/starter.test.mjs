@@ -64,6 +64,8 @@ async function start(t, content, variables = {}, options = {}) {
     KEYS: production.keys,
     SNAPSHOT_URL: source.url,
     REVALIDATE_SECONDS: 0,
+    // A busy machine is no slow source.
+    FIRST_LOAD_TIMEOUT: 30_000,
     DEBUG_HEADER: true,
     ...variables,
   };
@@ -188,7 +190,10 @@ test("requests that come at once to a cold start are all right", LIMIT, async (t
   source.gate = gate.promise;
   const ids = users(10);
   const answers = [...ids, ...ids].map((id) => route(id));
-  await wait(200);
+  await until(
+    () => source.asked,
+    (asked) => asked === 20,
+  );
   gate.resolve();
   for (const [index, answer] of (await Promise.all(answers)).entries()) {
     const { status, system, version, reason } = answer;
@@ -199,7 +204,7 @@ test("requests that come at once to a cold start are all right", LIMIT, async (t
 });
 
 test("a source that is too slow holds nobody up for long, and is used once it answers", LIMIT, async (t) => {
-  const { source, route } = await start(t, signed(1, everyone));
+  const { source, route } = await start(t, signed(1, everyone), { FIRST_LOAD_TIMEOUT: 200 });
   const gate = withResolvers();
   source.gate = gate.promise;
   const answers = await Promise.all(users(5).map((id) => route(id)));
@@ -320,8 +325,9 @@ test("takes up another snapshot and a kill in the background, and serves on with
 
 test("a snapshot that expires while it is held is served on", LIMIT, async (t) => {
   // What is allowed for clocks that are off, and a little.
+  const { route, source } = await start(t, "");
   const expires = new Date(Date.now() - 300_000 + 3000).toISOString();
-  const { route } = await start(t, signed(1, everyone, { expires }));
+  source.envelope = signed(1, everyone, { expires });
   assert.deepEqual((await route(idOf(1))).system, "new-system");
   const { system } = await until(
     () => route(idOf(1)),
@@ -429,7 +435,7 @@ test("loses no request when the new system goes away half way", LIMIT, async (t)
 });
 
 test("asks the old system where the new one fails", LIMIT, async (t) => {
-  const { route, ask } = await start(t, signed(1, everyone), { NEW_ORIGIN_TIMEOUT: 200 });
+  const { route, ask } = await start(t, signed(1, everyone), { NEW_ORIGIN_TIMEOUT: 2000 });
   const id = idOf(1);
   newSystem.answer = (_request, response) => response.writeHead(503).end("not now");
   for (const method of ["GET", "OPTIONS"]) {
@@ -454,13 +460,13 @@ test("asks the old system where the new one fails", LIMIT, async (t) => {
   // What began in time may take longer.
   newSystem.answer = async (_request, response) => {
     response.write("begun, ");
-    await wait(500);
+    await wait(2500);
     response.end("ended");
   };
   assert.equal((await route(id)).body, "begun, ended");
   // Neither is what changes something hurried.
   newSystem.answer = async (_request, response) => {
-    await wait(500);
+    await wait(2500);
     response.end("done");
   };
   assert.equal((await route(id, { method: "POST", body: "x" })).body, "done");

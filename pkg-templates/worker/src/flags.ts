@@ -16,12 +16,13 @@ export interface FlagsEnv {
   readonly KEPT?: KVNamespace;
   /** After how many seconds a request has the source asked for news, beside being answered. By default 10. */
   readonly REVALIDATE_SECONDS?: number;
+  /** How long a request waits, at most, where there is no snapshot yet, in milliseconds. By default 1,000. */
+  readonly FIRST_LOAD_TIMEOUT?: number;
   /** Who may sign testers' pins, which are not taken without. */
   readonly PIN_KEYS?: KeySet;
 }
 
-/** How long a request waits, at most, where there is no snapshot yet. In milliseconds. */
-const FIRST_LOAD_MS = 1000;
+const FIRST_LOAD_TIMEOUT_MS = 1000;
 /** How long the source may take when nobody waits. In milliseconds. */
 const TIMEOUT_MS = 10_000;
 const REVALIDATE_SECONDS = 10;
@@ -31,14 +32,14 @@ let flags: FlagstoneClient | undefined;
 /** When the source was last asked for news. */
 let asked = 0;
 
-/** The client; undefined where no snapshot is to be had within a second. The next request tries again. */
+/** The client; undefined where no snapshot is to be had in time. The next request tries again. */
 export async function currentFlags(env: FlagsEnv, ctx: ExecutionContext): Promise<FlagstoneClient | undefined> {
   if (flags === undefined) {
     // Each of the first requests loads for itself, for none may wait for what another one fetches.
     const loaded = load(env);
     // Going on when the request is answered, so that a slow source is not asked in vain.
     ctx.waitUntil(loaded.catch(() => undefined));
-    await Promise.race([loaded, scheduler.wait(FIRST_LOAD_MS)]);
+    await Promise.race([loaded, scheduler.wait(env.FIRST_LOAD_TIMEOUT ?? FIRST_LOAD_TIMEOUT_MS)]);
     return flags;
   }
   const now = Date.now();

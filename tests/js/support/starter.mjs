@@ -77,10 +77,13 @@ export class SnapshotServer {
   /** Waited for before each answer. */
   gate = Promise.resolve();
   status = 200;
+  /** How often it was asked. */
+  asked = 0;
   /** The statuses answered with. */
   answered = [];
   #server = createServer(async (request, response) => {
     const { envelope, gate } = this;
+    this.asked++;
     const etag = `"${createHash("sha256").update(envelope).digest("hex")}"`;
     const status = this.status === 200 && request.headers["if-none-match"] === etag ? 304 : this.status;
     await gate;
