@@ -1,5 +1,5 @@
 // The Worker starter, bundled as wrangler bundles it and run in workerd, and the servers around it.
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
@@ -13,8 +13,8 @@ const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 const starter = path("../../../pkg-templates/worker/");
 const [compatibilityDate] = /\d{4}-\d\d-\d\d/.exec(readFileSync(join(starter, "wrangler.jsonc"), "utf8"));
 
-/** A copy of the starter with what it depends on, bundled into `out`. */
-export async function bundle() {
+/** A copy of the starter with what it depends on, bundled into `out`; `own` is what its user writes for `signedInUser`. */
+export async function bundle(own) {
   const folder = mkdtempSync(join(tmpdir(), "flagstone-starter-"));
   process.on("exit", () => rmSync(folder, { recursive: true }));
   cpSync(starter, folder, { recursive: true });
@@ -28,6 +28,10 @@ export async function bundle() {
     const link = join(folder, "node_modules", name);
     mkdirSync(dirname(link), { recursive: true });
     symlinkSync(target, link);
+  }
+  if (own !== undefined) {
+    const index = join(folder, "src/index.ts");
+    writeFileSync(index, readFileSync(index, "utf8").replace("{\n  return undefined;", `{\n  ${own}`));
   }
   await build({
     absWorkingDir: folder,
