@@ -82,6 +82,12 @@ export interface StartOptions {
   /** How long the source may take to answer, in milliseconds. By default 10,000. */
   readonly timeout?: number;
   /**
+   * Asks the source instead of the global `fetch`: with headers of your own, or where it has no URL, as a bucket bound to a
+   * Worker. It is called with the {@link source}, and a request's `if-none-match` may be answered with 304. The stream is not
+   * asked with it.
+   */
+  readonly fetch?: typeof fetch;
+  /**
    * How long {@link FlagstoneClient.start} waits for the source, in milliseconds. After that the client serves defaults until
    * there is an answer. By default 5,000.
    */
@@ -238,7 +244,8 @@ export class FlagstoneClient {
   readonly #storage: SnapshotStorage | undefined;
   readonly #source: Source | undefined;
   readonly #listeners = new Map<string, Set<(event: never) => void>>();
-  readonly #closing = new AbortController();
+  /** Ends the questions under way. No signal of the client's own, for in Workers a signal belongs to the request that made it. */
+  readonly #stops = new Set<() => void>();
   /** What was warned of and has not gone right since. */
   readonly #warned = new Set<string>();
   /** When results that were given out may change by the clock, by flag. */
@@ -257,9 +264,11 @@ export class FlagstoneClient {
   /** Whether the source failed since it last answered. */
   #isBehind = false;
   #state: State = "NOT_READY";
+  #isClosed = false;
 
   private constructor(options: StartOptions) {
-    const { environment, audience = "client", source, stream, poll, timeout = TIMEOUT, storage, now } = options;
+    const { environment, audience = "client", source, stream, poll, storage, now } = options;
+    const { timeout = TIMEOUT, fetch } = options;
     if (typeof environment !== "string" || environment === "") {
       throw new TypeError("environment: expected the name of the environment whose snapshots are taken");
     }
@@ -273,7 +282,7 @@ export class FlagstoneClient {
     this.#storage =
       storage === false ? undefined : (storage ?? runtime().storage(`flagstone:${environment}:${audience}`));
     if (isUrl(source)) {
-      this.#source = new Source({ url: source, stream, timeout, hasHttpCache: runtime().hasHttpCache });
+      this.#source = new Source({ url: source, stream, timeout, fetch, hasHttpCache: runtime().hasHttpCache });
     }
   }
 
@@ -498,16 +507,13 @@ export class FlagstoneClient {
     this.#state = "NOT_READY";
     this.#guards.close();
     this.#listeners.clear();
-    this.#closing.abort(new Error(CLOSED));
+    this.#isClosed = true;
+    for (const stop of this.#stops) stop();
     this.#dueTimer?.cancel();
     this.#expiryTimer?.();
     this.#stopSchedule();
     await this.#taking;
     this.#host?.free();
-  }
-
-  get #isClosed(): boolean {
-    return this.#closing.signal.aborted;
   }
 
   get #description() {
@@ -736,10 +742,15 @@ export class FlagstoneClient {
   async #ask(): Promise<boolean> {
     const source = this.#source;
     if (source === undefined) return false;
+    const closing = new AbortController();
+    const stop = (): void => {
+      closing.abort(new Error(CLOSED));
+    };
+    this.#stops.add(stop);
     try {
       // Without a snapshot there is nothing that an ETag could stand for.
       const etag = this.version === undefined ? undefined : this.#etag;
-      const answer = await source.fetch(etag, this.#closing.signal);
+      const answer = await source.fetch(etag, closing.signal);
       const isNew = answer !== undefined && (await this.#take(answer.envelope));
       this.#isBehind = false;
       this.#etag = answer === undefined ? etag : answer.etag;
@@ -750,6 +761,8 @@ export class FlagstoneClient {
     } catch (error) {
       this.#isBehind = true;
       throw this.#failed(error);
+    } finally {
+      this.#stops.delete(stop);
     }
   }
 

@@ -12,6 +12,8 @@ export interface SourceOptions {
   readonly url: URL | string;
   /** Of server-sent events (WHATWG HTML, section 9.2): each is a hint to ask. */
   readonly stream: URL | string | undefined;
+  /** What asks it, by default the host's `fetch`. */
+  readonly fetch: typeof fetch | undefined;
   /** How long an answer may take, whole, in milliseconds. */
   readonly timeout: number;
   /** Whether the host's HTTP cache knows ETags. */
@@ -67,7 +69,8 @@ export class Source {
     };
     signal.addEventListener("abort", stop);
     try {
-      const response = await fetch(this.#options.url, this.#request(etag, late.signal));
+      const { url, fetch = globalThis.fetch } = this.#options;
+      const response = await fetch(url, this.#request(etag, late.signal));
       if (response.status === 304) {
         await response.body?.cancel();
         if (etag !== undefined) return undefined;

@@ -82,7 +82,9 @@ export function kvStorage(namespace: KeyValueNamespace, { name = NAME }: { name?
   return {
     read: async () => parse(await namespace.get(name)),
     async write(stored) {
-      if (isNewer(stored, parse(await namespace.get(name)))) await namespace.put(name, JSON.stringify(stored));
+      const kept = parse(await namespace.get(name));
+      // Many Workers find the same news, and KV takes one write of a key a second.
+      if (stored.version !== kept?.version && isNewer(stored, kept)) await namespace.put(name, JSON.stringify(stored));
     },
     remove: () => namespace.delete(name),
   };

@@ -11,7 +11,7 @@ import { boolean, envelope, flags, keyPair, snapshot } from "./support/sign.mjs"
 const folder = project();
 after(() => rmSync(folder, { recursive: true }));
 const installed = (file) => import(join(folder, "node_modules/flagstone", file));
-const { FlagstoneClient, inlineEnvelope, webStorage } = await installed("node.js");
+const { FlagstoneClient, inlineEnvelope, kvStorage, webStorage } = await installed("node.js");
 const { fileStorage } = await installed("file-storage.js");
 
 const production = keyPair();
@@ -88,6 +88,38 @@ test("a refresh asks with the entity tag, and takes what is new", async () => {
   const before = source.requests.length;
   assert.deepEqual(await Promise.all([client.refresh(), client.refresh()]), [false, false]);
   assert.equal(source.requests.length, before + 1);
+});
+
+test("a source is asked by the `fetch` that is given", async () => {
+  const asked = [];
+  const fetch = async (url, { headers }) => {
+    asked.push([url, headers?.["if-none-match"]]);
+    return headers === undefined
+      ? new Response(on(1), { headers: { etag: '"1"' } })
+      : new Response(null, { status: 304 });
+  };
+  const client = await start({ source: "https://bucket.invalid/client.json", fetch });
+  assert.deepEqual([client.version, await client.refresh(), client.state], [1, false, "READY"]);
+  assert.deepEqual(asked, [
+    ["https://bucket.invalid/client.json", undefined],
+    ["https://bucket.invalid/client.json", '"1"'],
+  ]);
+});
+
+test("what Workers KV holds already is not written again", async () => {
+  const held = new Map();
+  let writes = 0;
+  const storage = kvStorage({
+    get: async (key) => held.get(key) ?? null,
+    async put(key, value) {
+      writes++;
+      held.set(key, value);
+    },
+    delete: async (key) => void held.delete(key),
+  });
+  for (const version of [2, 2, 1, 3, 3]) await storage.write({ envelope: on(version), version });
+  assert.equal(writes, 2);
+  assert.equal((await storage.read()).version, 3);
 });
 
 test("a client without a source has nothing to refresh", async () => {

@@ -1,6 +1,7 @@
 // The client in workerd, where nothing may be compiled: the module comes compiled.
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Miniflare } from "miniflare";
@@ -17,9 +18,15 @@ const options = {
 
 const worker = `
   import { FlagstoneClient } from ${JSON.stringify(entry(".", ["workerd", "worker", "browser"]))};
+  let shared;
   export default {
     async fetch(request) {
-      const { options, contexts } = await request.json();
+      const { options, contexts, share } = await request.json();
+      if (share) {
+        shared ??= await FlagstoneClient.start(options);
+        const isNew = await shared.refresh().catch((error) => error.code);
+        return Response.json({ isNew, version: shared.version, details: shared.details("ramped", false, contexts[0]) });
+      }
       const flags = await FlagstoneClient.start(options);
       const all = contexts.map((context) => flags.all(context));
       const steps = contexts.map((context) => flags.explain("ramped", context).steps);
@@ -65,4 +72,23 @@ test("evaluates as Node.js does", async () => {
 test("checks signatures", async () => {
   const tampered = { ...options, source: options.source.replace("salt-1", "salt-2") };
   assert.equal((await ask({ options: tampered, contexts: [] })).error, "SIGNATURE");
+});
+
+test("one client serves many requests, and is refreshed by them", async () => {
+  let source = options.source;
+  const server = createServer((_request, response) => response.end(source));
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const shared = { ...options, source: `http://127.0.0.1:${server.address().port}/` };
+  const share = () => ask({ options: shared, contexts: [{ targetingKey: "user-1" }], share: true });
+  const first = await share();
+  assert.deepEqual([first.isNew, first.version], [false, 7]);
+  const again = await Promise.all(Array.from({ length: 10 }, share));
+  for (const { isNew, details } of again) assert.deepEqual([isNew, details], [false, first.details]);
+  source = envelope(snapshot({ version: 8, flags }), production);
+  const { isNew, version, details } = await share();
+  assert.deepEqual([isNew, version, details.value], [true, 8, first.details.value]);
+  server.close();
+  server.closeAllConnections();
+  assert.equal((await share()).isNew, "FETCH");
+  assert.equal((await share()).version, 8);
 });
