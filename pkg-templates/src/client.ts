@@ -17,12 +17,13 @@ import {
 import type { EvaluationContext } from "./encode.js";
 import { Guards, type Guarded, type GuardOptions, type NewPath, type Shadowed, type ShadowOptions } from "./guard.js";
 import { Host, LoadError, type LoadErrorCode, type Outcome, type Pins, type Subject as Attributes } from "./host.js";
-import { load } from "./instance.js";
+import { forbidden, load } from "./instance.js";
 import { findPins, readPins, type OverrideOptions } from "./overrides.js";
 import { runtime } from "./runtime.js";
-import { Schedule, timer } from "./schedule.js";
-import { reason, Source } from "./source.js";
+import { Schedule } from "./schedule.js";
+import { readBody, reason, Source } from "./source.js";
 import type { SnapshotStorage, StoredSnapshot } from "./storage.js";
+import { jitter, timer, within } from "./timer.js";
 
 export { LoadError };
 export {
@@ -79,7 +80,7 @@ export interface StartOptions {
   readonly poll?: number | false;
   /** The URL of server-sent events that tell of news: whatever the event, the source is asked at once. */
   readonly stream?: string | URL;
-  /** How long the source may take to answer, in milliseconds. By default 10,000. */
+  /** How long the source may take to answer, in milliseconds. By default 30,000. */
   readonly timeout?: number;
   /**
    * Asks the source instead of the global `fetch`: with headers of your own, or where it has no URL, as a bucket bound to a
@@ -88,8 +89,8 @@ export interface StartOptions {
    */
   readonly fetch?: typeof fetch;
   /**
-   * How long {@link FlagstoneClient.start} waits for the source, in milliseconds. After that the client serves defaults until
-   * there is an answer. By default 5,000.
+   * How long {@link FlagstoneClient.start} waits, in milliseconds. After that the client serves defaults until engine and
+   * snapshot are there. By default 5,000.
    */
   readonly startTimeout?: number;
   /** Where warnings go, one for each thing that goes wrong until it goes right again. By default `console.warn`. */
@@ -214,8 +215,11 @@ export interface Events {
 
 const POLL = 30_000;
 const MIN_POLL = 1000;
-const TIMEOUT = 10_000;
+const TIMEOUT = 30_000;
 const START_TIMEOUT = 5000;
+/** How long to wait before loading the engine again, and the longest. */
+const RETRY = 1000;
+const MAX_RETRY = 300_000;
 /** Changes by the clock are told of at most this often, in milliseconds. */
 const MIN_DUE = 1000;
 /** What engines allow clocks to be off, in milliseconds. */
@@ -223,6 +227,9 @@ const CLOCK_SKEW = 300_000;
 
 const CLOSED = "the client was closed";
 const NOT_READY = "no usable snapshot was loaded";
+
+/** Options that can never work. */
+class OptionError extends TypeError {}
 
 /**
  * Evaluates the flags of the newest snapshot that it was given.
@@ -252,7 +259,9 @@ export class FlagstoneClient {
   readonly #due = new Map<string, number>();
   #dueTimer: { readonly at: number; readonly cancel: () => void } | undefined;
   #expiryTimer: (() => void) | undefined;
+  #retryTimer: (() => void) | undefined;
   #host: Host | undefined;
+  #engine: Promise<Host> | undefined;
   #keys: KeySet;
   #stopSchedule: () => void = () => undefined;
   #refreshing: Promise<boolean> | undefined;
@@ -297,8 +306,9 @@ export class FlagstoneClient {
    */
   static async start(options: StartOptions): Promise<FlagstoneClient> {
     const client = new FlagstoneClient(options);
+    const begun = client.#begin();
     try {
-      await client.#begin();
+      if (!(await within(options.startTimeout ?? START_TIMEOUT, begun))) client.#startLate(begun);
     } catch (error) {
       await client.close();
       throw error;
@@ -314,7 +324,7 @@ export class FlagstoneClient {
   async load(envelope: EnvelopeSource): Promise<boolean> {
     try {
       const bytes = await readEnvelope(envelope);
-      if (this.#isClosed) throw new Error(CLOSED);
+      this.#assertOpen();
       const isNew = await this.#take(bytes);
       if (isNew) await this.#keep(bytes, undefined);
       return isNew;
@@ -330,6 +340,7 @@ export class FlagstoneClient {
    * @throws {@link LoadError} Where there is none or it is not taken. What was held before is still held.
    */
   async refresh(): Promise<boolean> {
+    if (this.#isClosed) throw new LoadError("FETCH", CLOSED);
     // A promise of another request cannot be waited for.
     if (runtime().isPerRequest) return this.#ask();
     return (this.#refreshing ??= this.#ask().finally(() => (this.#refreshing = undefined)));
@@ -504,16 +515,21 @@ export class FlagstoneClient {
   /** Ends the client, with its timers and requests: from now on it serves defaults. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#state = "NOT_READY";
     this.#guards.close();
     this.#listeners.clear();
-    this.#isClosed = true;
     for (const stop of this.#stops) stop();
     this.#dueTimer?.cancel();
     this.#expiryTimer?.();
+    this.#retryTimer?.();
     this.#stopSchedule();
     await this.#taking;
     this.#host?.free();
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new Error(CLOSED);
   }
 
   get #description() {
@@ -612,67 +628,91 @@ export class FlagstoneClient {
   }
 
   async #begin(): Promise<void> {
-    const { source, bootstrap, overrides } = this.#options;
     const engine = this.#loadEngine();
     // It is waited for below.
     engine.catch(() => undefined);
     const kept = await this.#read();
     // Where there is nothing to start with, the source is asked while the engine loads.
-    const isEmpty = kept === undefined && bootstrap === undefined;
-    const current = isEmpty ? this.#keepCurrent() : undefined;
-    const host = await engine.catch((error: unknown) => {
-      this.#failed(error);
-    });
-    if (host !== undefined && overrides !== undefined) {
-      try {
-        host.pin(await findPins(host, overrides, this.#options, this.#time));
-      } catch (error) {
-        this.#warn("PINS", `pins are not taken: ${reason(error)}`);
-        if (error instanceof LoadError) this.#emit("error", error);
+    const isEmpty = kept === undefined && this.#options.bootstrap === undefined;
+    await this.#continue(kept, isEmpty ? this.#keepCurrent() : undefined);
+  }
+
+  /** Goes on once the engine is there, which may be much later than it should. */
+  async #continue(kept: StoredSnapshot | undefined, current?: Promise<void>, failures = 0): Promise<void> {
+    const { source, bootstrap, overrides } = this.#options;
+    try {
+      const host = await this.#loadEngine();
+      if (overrides !== undefined) {
+        try {
+          host.pin(await findPins(host, overrides, this.#options, this.#time));
+        } catch (error) {
+          this.#warn("PINS", `pins are not taken: ${reason(error)}`);
+          if (error instanceof LoadError) this.#emit("error", error);
+        }
       }
-    }
-    if (this.#state === "FATAL") {
-      this.#stopSchedule();
-      return;
-    }
-    // What was kept comes first, for whatever is older than that is not taken.
-    if (kept !== undefined) await this.#restore(kept);
-    if (bootstrap !== undefined) {
-      const taken = readEnvelope(bootstrap).then((envelope) => this.#take(envelope));
-      await taken.catch((error: unknown) => {
-        // A page may have been rendered, or cached, before what this browser has seen.
-        if (!(error instanceof LoadError && error.code === "REPLAY")) this.#failed(error);
-      });
+      // What was kept comes first, for whatever is older than that is not taken.
+      if (kept !== undefined) await this.#restore(kept);
+      if (bootstrap !== undefined) await this.#take(await readEnvelope(bootstrap), "bootstrap");
+    } catch (error) {
+      // A page may have been rendered, or cached, before what this browser has seen.
+      const code = error instanceof LoadError && error.code === "REPLAY" ? "REPLAY" : this.#failed(error).code;
+      if (code === "ENGINE") {
+        if (this.#state === "FATAL" || this.#isClosed || runtime().isPerRequest) return;
+        this.#retryTimer = timer(
+          () => void this.#continue(kept, current, failures + 1).catch((late: unknown) => this.#failed(late)),
+          jitter(Math.min(RETRY * 2 ** failures, MAX_RETRY)),
+        );
+        return;
+      }
     }
     await (current ?? this.#keepCurrent());
     if (source !== undefined && !isUrl(source)) await this.load(source).catch(() => undefined);
   }
 
+  /** Tells that there is nothing to serve yet, though `start` waits no longer. */
+  #startLate(begun: Promise<void>): void {
+    begun.catch((error: unknown) => this.#failed(new LoadError("ENGINE", reason(error), { cause: error })));
+    if (this.version !== undefined || this.#error !== undefined) return;
+    const what = this.#host === undefined ? "the engine" : (this.#source?.name ?? "the snapshot");
+    const waited = (this.#options.startTimeout ?? START_TIMEOUT) / 1000;
+    this.#failed(new LoadError("FETCH", `${what} is not there after ${waited} s, and is still waited for`));
+  }
+
   /** Loads the engine, unless that has been done. */
   async #loadEngine(): Promise<Host> {
     if (this.#host !== undefined) return this.#host;
+    return (this.#engine ??= this.#makeHost().catch((error: unknown) => {
+      // The next one tries again, but not what is forbidden.
+      if (this.#state !== "FATAL") this.#engine = undefined;
+      throw error;
+    }));
+  }
+
+  async #makeHost(): Promise<Host> {
     try {
       await load();
     } catch (error) {
-      // What forbids it here will forbid it again; a file that did not arrive may arrive.
-      if (typeof WebAssembly !== "object" || error instanceof WebAssembly.CompileError) this.#state = "FATAL";
-      throw new LoadError("ENGINE", `the engine cannot be loaded: ${reason(error)}`, { cause: error });
+      const why = forbidden(error);
+      if (why !== undefined && !this.#isClosed) {
+        this.#state = "FATAL";
+        this.#stopSchedule();
+      }
+      const message = `the engine cannot be loaded (flagstone_bg.wasm): ${why ?? reason(error)}`;
+      throw new LoadError("ENGINE", message, { cause: error });
     }
     const { environment, audience = "client", pins = {} } = this.#options;
-    let keys: string;
     try {
-      keys = JSON.stringify(this.#keys);
-      this.#host ??= new Host({ environment, audience, keys, pins });
+      return (this.#host = new Host({ environment, audience, keys: JSON.stringify(this.#keys), pins }));
     } catch (error) {
-      throw new TypeError(reason(error), { cause: error });
+      throw new OptionError(reason(error), { cause: error });
     }
-    return this.#host;
   }
 
   /** What was kept from last time. */
   async #read(): Promise<StoredSnapshot | undefined> {
     try {
-      return await this.#storage?.read();
+      // Storages of the application's may say null for nothing.
+      return (await this.#storage?.read()) ?? undefined;
     } catch (error) {
       this.#failed(storageError("read", error));
       return undefined;
@@ -681,12 +721,13 @@ export class FlagstoneClient {
 
   async #restore({ envelope, source, etag }: StoredSnapshot): Promise<void> {
     try {
-      await this.#take(new TextEncoder().encode(envelope));
+      await this.#take(new TextEncoder().encode(envelope), "the snapshot kept from last time");
       if (source !== undefined && source === this.#source?.identity) this.#etag = etag;
     } catch (error) {
-      const failure = this.#failed(error);
-      // One that has expired is kept for what it rules out. Another is of no use to anybody.
-      if (failure.code === "EXPIRED" || failure.code === "ENGINE") return;
+      if (error instanceof LoadError && error.code === "ENGINE") throw error;
+      const { code } = this.#failed(error);
+      // One that has expired is kept for what it rules out. What nobody trusted signed is of no use to anybody.
+      if (code !== "ENVELOPE" && code !== "SIGNATURE" && code !== "SNAPSHOT") return;
       await Promise.resolve(this.#storage?.remove()).catch((error: unknown) =>
         this.#failed(storageError("removed", error)),
       );
@@ -711,48 +752,48 @@ export class FlagstoneClient {
     const source = this.#source;
     if (source === undefined || this.#isClosed) return;
     const wake = runtime();
-    const { poll = POLL, startTimeout = START_TIMEOUT, stream } = this.#options;
-    let first: Promise<unknown>;
+    const { poll = POLL, stream } = this.#options;
     if (wake.isPerRequest) {
       // What is kept is served, and whoever answers the request refreshes it when it is time.
-      if (this.version !== undefined) return;
-      first = this.refresh().catch(() => false);
-    } else {
-      const refresh = (): Promise<boolean> => this.refresh();
-      const deaf = (error: unknown): void => {
-        this.#warn("STREAM", `the stream of news is not there: ${reason(error)}; the source is asked now and then`);
-      };
-      const schedule = new Schedule(source, poll === false ? undefined : poll, refresh, () => this.version, deaf);
-      const stop = wake.onWake(() => {
-        schedule.wake();
-      });
-      this.#stopSchedule = () => {
-        schedule.stop();
-        stop();
-      };
-      first = schedule.start(stream !== undefined);
+      if (this.version === undefined) await this.refresh().catch(() => false);
+      return;
     }
-    if (this.version !== undefined) return;
-    let handle: unknown;
-    const late = new Promise((waited) => (handle = setTimeout(waited, startTimeout)));
-    await Promise.race([first, late]);
-    clearTimeout(handle as number);
+    const refresh = (): Promise<boolean> => this.refresh();
+    const deaf = (error: unknown, worked: boolean): void => {
+      if (worked) this.#warned.delete("STREAM");
+      this.#failed(error);
+    };
+    const schedule = new Schedule(source, poll === false ? undefined : poll, refresh, () => this.version, deaf);
+    const stop = wake.onWake(() => {
+      // Timers slept as well.
+      this.#settle();
+      this.#tellDue();
+      schedule.wake();
+    });
+    this.#stopSchedule = () => {
+      schedule.stop();
+      stop();
+    };
+    const first = schedule.start(stream !== undefined);
+    if (this.version === undefined) await first;
   }
 
   async #ask(): Promise<boolean> {
     const source = this.#source;
     if (source === undefined) return false;
+    // There is no engine that could take an answer.
+    if (this.#state === "FATAL" && this.#error !== undefined) throw this.#error;
     const closing = new AbortController();
     const stop = (): void => {
       closing.abort(new Error(CLOSED));
     };
     this.#stops.add(stop);
     try {
-      // Without a snapshot there is nothing that an ETag could stand for.
-      const etag = this.version === undefined ? undefined : this.#etag;
-      const answer = await source.fetch(etag, closing.signal);
-      const isNew = answer !== undefined && (await this.#take(answer.envelope));
+      // Without a snapshot there is nothing that an ETag could stand for, and one that has expired is not to be had again.
+      const etag = this.version === undefined || this.#hasExpired ? undefined : this.#etag;
+      const answer = await source.fetch(etag, this.#hasExpired, closing.signal);
       this.#isBehind = false;
+      const isNew = answer !== undefined && (await this.#take(answer.envelope, source.name));
       this.#etag = answer === undefined ? etag : answer.etag;
       this.#refreshed = this.#time();
       this.#succeeded();
@@ -766,20 +807,24 @@ export class FlagstoneClient {
     }
   }
 
-  /** Takes an envelope: one after another, in the order they are given. */
-  async #take(envelope: Uint8Array): Promise<boolean> {
+  /** Takes an envelope from somewhere: one after another, in the order they are given. */
+  async #take(envelope: Uint8Array, from?: string): Promise<boolean> {
     // But not after another request's, which may never end.
-    if (runtime().isPerRequest) return this.#takeNow(envelope);
-    const taken = this.#taking.then(() => this.#takeNow(envelope));
-    this.#taking = taken.catch(() => false);
-    return taken;
+    const isApart = runtime().isPerRequest;
+    const taken = isApart ? this.#takeNow(envelope) : this.#taking.then(() => this.#takeNow(envelope));
+    if (!isApart) this.#taking = taken.catch(() => false);
+    return taken.catch((error: unknown) => {
+      if (from === undefined || !(error instanceof LoadError) || error.code === "ENGINE") throw error;
+      throw new LoadError(error.code, `${from}: ${error.message}`, { cause: error });
+    });
   }
 
   async #takeNow(envelope: Uint8Array): Promise<boolean> {
     const host = await this.#loadEngine();
+    this.#assertOpen();
     const before = host.description;
     const isNew = await host.take(envelope, this.#time);
-    if (this.#isClosed) throw new Error(CLOSED);
+    this.#assertOpen();
     if (!isNew) return false;
     this.#due.clear();
     this.#awaitExpiry();
@@ -792,7 +837,21 @@ export class FlagstoneClient {
   }
 
   /** The clock, in milliseconds since 1970. */
-  readonly #time = (): number => this.#clock?.() ?? Date.now();
+  readonly #time = (): number => {
+    try {
+      const now = this.#clock?.() ?? NaN;
+      if (Number.isFinite(now)) return now;
+    } catch {
+      // Evaluations say so.
+    }
+    return Date.now();
+  };
+
+  /** Whether what is held has expired. */
+  get #hasExpired(): boolean {
+    const expires = this.#description?.expires;
+    return expires !== undefined && this.#time() > expires + CLOCK_SKEW;
+  }
 
   #succeeded(): void {
     this.#error = undefined;
@@ -803,9 +862,9 @@ export class FlagstoneClient {
 
   /** Works out the state where there is a snapshot, and tells of a new one. */
   #settle(): void {
-    const { version, expires } = this.#description ?? {};
+    const { version } = this;
     if (version === undefined) return;
-    const isStale = this.#isBehind || (expires !== undefined && this.#time() > expires + CLOCK_SKEW);
+    const isStale = this.#isBehind || this.#hasExpired;
     const state = isStale ? "STALE" : "READY";
     if (this.#state === state) return;
     this.#state = state;
@@ -814,17 +873,25 @@ export class FlagstoneClient {
 
   /** Tells of something that went wrong, once in the console until it goes right. */
   #failed(error: unknown): LoadError {
-    if (error instanceof TypeError) throw error;
+    if (error instanceof OptionError) throw error;
     const failure = error instanceof LoadError ? error : new LoadError("FETCH", reason(error), { cause: error });
-    if (this.#isClosed) return failure;
-    // A snapshot that cannot be kept is still the newest.
-    if (failure.code !== "STORAGE") {
-      this.#error = failure;
-      if (this.version === undefined && this.#state !== "FATAL") this.#state = "ERROR";
-    }
+    // What several waited for is told once.
+    if (this.#isClosed || this.#error === failure) return failure;
+    const { code, message } = failure;
     const { version } = this;
-    const served = version === undefined ? "defaults are served" : `version ${version} is served on`;
-    this.#warn(failure.code, `${failure.message}; ${served}`);
+    if (code === "STORAGE") {
+      // A snapshot that cannot be kept is still the newest.
+      this.#warn(code, `${message}; nothing is kept for a start without the source`);
+    } else if (code === "STREAM") {
+      this.#warn(code, `${message}; the source is asked now and then`);
+    } else {
+      this.#error = failure;
+      if (version === undefined && this.#state !== "FATAL") this.#state = "ERROR";
+      this.#warn(
+        code,
+        `${message}; ${version === undefined ? "defaults are served" : `version ${version} is served on`}`,
+      );
+    }
     this.#emit("error", failure);
     this.#settle();
     return failure;
@@ -834,7 +901,11 @@ export class FlagstoneClient {
   #warn(what: string, message: string): void {
     if (this.#warned.has(what)) return;
     this.#warned.add(what);
-    (this.#options.warn ?? console.warn)(`flagstone: ${message}`);
+    try {
+      (this.#options.warn ?? console.warn)(`flagstone: ${message}`);
+    } catch {
+      // There is nobody left to tell.
+    }
   }
 
   /** Tells when the snapshot held expires. */
@@ -845,7 +916,7 @@ export class FlagstoneClient {
     this.#expiryTimer = timer(
       () => {
         this.#settle();
-        if (this.#state === "READY") this.#awaitExpiry();
+        if (!this.#hasExpired) this.#awaitExpiry();
       },
       expires + CLOCK_SKEW + 1 - this.#time(),
     );
@@ -1091,6 +1162,7 @@ async function readEnvelope(envelope: EnvelopeSource): Promise<Uint8Array> {
   if (typeof envelope === "string") return new TextEncoder().encode(envelope);
   if (envelope instanceof Uint8Array) return envelope.slice();
   if (!(envelope instanceof Response)) return new TextEncoder().encode(JSON.stringify(envelope));
-  if (!envelope.ok) throw new LoadError("FETCH", `${envelope.url} answered ${envelope.status}`);
-  return new Uint8Array(await envelope.arrayBuffer());
+  if (!envelope.ok)
+    throw new LoadError("FETCH", `${envelope.url.replace(/[?#].*/s, "") || "the source"} answered ${envelope.status}`);
+  return readBody(envelope);
 }

@@ -1,7 +1,7 @@
 // For Node.js; apart from the rest, for bundlers must not meet `node:` modules.
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { isNewer, parse, type SnapshotStorage } from "./storage.js";
+import { keptVersion, parse, type SnapshotStorage, type StoredSnapshot } from "./storage.js";
 
 /**
  * Keeps the last good snapshot in a file, which is always whole: it is written beside its place and moved there.
@@ -14,34 +14,37 @@ import { isNewer, parse, type SnapshotStorage } from "./storage.js";
  * ```
  */
 export function fileStorage(path: string): SnapshotStorage {
-  const read = async () => {
+  const read = async (): Promise<string | undefined> => {
     try {
-      return parse(await readFile(path, "utf8"));
+      return await readFile(path, "utf8");
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw error;
     }
   };
-  return {
-    read,
-    async write(stored) {
-      if (!isNewer(stored, await read())) return;
-      await mkdir(dirname(path), { recursive: true });
-      const temporary = `${path}.${crypto.randomUUID()}`;
+  const write = async (stored: StoredSnapshot): Promise<void> => {
+    if (stored.version < keptVersion(await read())) return;
+    await mkdir(dirname(path), { recursive: true });
+    const temporary = `${path}.${crypto.randomUUID()}`;
+    try {
+      const file = await open(temporary, "wx");
       try {
-        const file = await open(temporary, "wx");
-        try {
-          await file.writeFile(JSON.stringify(stored));
-          await file.sync();
-        } finally {
-          await file.close();
-        }
-        await rename(temporary, path);
-      } catch (error) {
-        await rm(temporary, { force: true });
-        throw error;
+        await file.writeFile(JSON.stringify(stored));
+        await file.sync();
+      } finally {
+        await file.close();
       }
-    },
+      await rename(temporary, path);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+  };
+  let written: Promise<void> = Promise.resolve();
+  return {
+    read: async () => parse(await read(), path),
+    // One after another, so that each sees what is kept.
+    write: (stored) => (written = written.catch(() => undefined).then(() => write(stored))),
     remove: () => rm(path, { force: true }),
   };
 }

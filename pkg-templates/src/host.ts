@@ -6,7 +6,7 @@ import { verifiesAny, type Candidate } from "./verify.js";
 
 /** What went wrong. */
 export type LoadErrorCode =
-  "ENGINE" | "FETCH" | "STORAGE" | "ENVELOPE" | "SIGNATURE" | "SNAPSHOT" | "REPLAY" | "EXPIRED";
+  "ENGINE" | "FETCH" | "STREAM" | "STORAGE" | "ENVELOPE" | "SIGNATURE" | "SNAPSHOT" | "REPLAY" | "EXPIRED";
 
 /** A snapshot that could not be had, or was not taken. Whatever was held before is still held. */
 export class LoadError extends Error {
@@ -14,6 +14,7 @@ export class LoadError extends Error {
   /**
    * - `ENGINE`: the engine itself, or what checks signatures, could not be loaded.
    * - `FETCH`: it could not be fetched.
+   * - `STREAM`: the stream of news could not be had, or broke off. The source is asked now and then instead.
    * - `STORAGE`: where the last good one is kept could not be read or written.
    * - `ENVELOPE`: it is no envelope, or no trusted key signed it as it should.
    * - `SIGNATURE`: the signature does not verify: someone changed the envelope.
@@ -90,7 +91,7 @@ export class Host {
       encoder: this.#encoder,
       memory: this.#memory,
       generation: this.#generation,
-    } = this.#make());
+    } = untrapped(() => this.#make()));
   }
 
   /** The snapshot held. */
@@ -100,7 +101,9 @@ export class Host {
 
   /** @throws Where these are no JWK set of Ed25519 keys. */
   setKeys(keys: string): void {
-    this.#ready().setKeys(keys);
+    untrapped(() => {
+      this.#ready().setKeys(keys);
+    });
     this.#keys = keys;
   }
 
@@ -122,10 +125,12 @@ export class Host {
       await verify(open());
       // They may have been replaced meanwhile, and what is taken must be what was verified.
     } while (keys !== this.#keys);
-    // What was opened may be gone by now, with a module that was replaced or for another envelope.
-    open();
     const now = clock();
-    const json = attempt("SNAPSHOT", () => this.#ready().take(now));
+    const json = attempt("SNAPSHOT", () => {
+      // What was opened may be gone by now, with a module that was replaced or for another envelope.
+      this.#ready().open(envelope);
+      return this.#engine.take(now);
+    });
     if (json === undefined) return false;
     this.#current = undefined;
     this.#description = readDescription(json);
@@ -203,7 +208,12 @@ export class Host {
 
   free(): void {
     // An engine of an earlier instance is gone already, and its place taken by something else.
-    if (this.#generation === generation) this.#engine.free();
+    if (this.#generation !== generation) return;
+    try {
+      this.#engine.free();
+    } catch {
+      abandon();
+    }
   }
 
   #decode(subject: Subject): void {
@@ -279,13 +289,31 @@ async function verify(candidates: readonly Candidate[]): Promise<void> {
   throw new LoadError("SIGNATURE", `the signature by ${kids} does not verify: the envelope was changed`);
 }
 
-/** A step of loading: the engine's errors are the envelope's fault, and a trap breaks the instance. */
+/** A step of loading: the engine's errors are the envelope's fault. */
 function attempt<T>(code: LoadErrorCode, step: () => T): T {
+  try {
+    return untrapped(step);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const message = isTrap(error) ? `the engine broke while reading it: ${error.message}` : error.message;
+    throw new LoadError(CODES[error.name] ?? code, message, { cause: error });
+  }
+}
+
+/** Work that may fail. A trap breaks the instance, or shows that it was broken, so it is tried once more in a new one. */
+function untrapped<T>(step: () => T): T {
   try {
     return step();
   } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) abandon();
-    throw new LoadError(CODES[error.name] ?? code, error.message, { cause: error });
+    if (!isTrap(error)) throw error;
+    abandon();
+  }
+  try {
+    return step();
+  } catch (error) {
+    if (isTrap(error)) abandon();
+    throw error;
   }
 }
+
+const isTrap = (error: unknown): boolean => error instanceof WebAssembly.RuntimeError || error instanceof RangeError;

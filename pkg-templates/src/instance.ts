@@ -27,6 +27,19 @@ export async function load(): Promise<void> {
   }
 }
 
+/** Why there will never be an engine here, whatever is tried; undefined where there may be one. */
+export function forbidden(error: unknown): string | undefined {
+  if (typeof WebAssembly !== "object") return "there is no WebAssembly here";
+  if (!(error instanceof WebAssembly.CompileError)) return undefined;
+  try {
+    // The smallest module there is.
+    new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
+    return undefined;
+  } catch {
+    return "WebAssembly is forbidden here: allow `'wasm-unsafe-eval'` in the Content-Security-Policy's `script-src`";
+  }
+}
+
 async function instantiate(): Promise<InitOutput> {
   if (source === undefined) {
     throw new Error("no engine yet: call init(module) of `flagstone/module` first, or import `flagstone`");

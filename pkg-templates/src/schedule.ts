@@ -1,27 +1,16 @@
 // When to look for news: now and then, sooner after a hint, later after failures.
 import type { Source } from "./source.js";
 import { UnavailableError } from "./source.js";
+import { jitter, sleep, timer } from "./timer.js";
 
 /** The longest wait after failures, unless the interval itself is longer. In milliseconds, as all here. */
 const MAX_BACK_OFF = 300_000;
 /** While a stream tells of news, asking is only for when it fails to. */
 const STREAMING_FACTOR = 10;
-/** What was asked so lately is fresh; and the first wait where there is no interval. */
+/** What was answered so lately is fresh; and the first wait where there is no interval. */
 const FRESH = 1000;
-/** The longest that timers can wait. */
-export const MAX_DELAY = 2 ** 31 - 1;
-
-/** A timer that keeps no process alive. */
-export function timer(callback: () => void, delay: number): () => void {
-  const handle: unknown = setTimeout(callback, Math.min(Math.max(delay, 0), MAX_DELAY));
-  if (typeof handle === "object") (handle as { unref?(): void } | null)?.unref?.();
-  return () => {
-    clearTimeout(handle as number);
-  };
-}
-
-/** Between 80 % and 120 %, so that many clients do not ask at the same moment. */
-const jitter = (delay: number): number => delay * (0.8 + 0.4 * Math.random());
+/** What the stream must last to count as one that works. */
+const LASTING = 10_000;
 
 /** Keeps a client current until it is stopped. */
 export class Schedule {
@@ -29,15 +18,18 @@ export class Schedule {
   readonly #interval: number | undefined;
   readonly #refresh: () => Promise<boolean>;
   readonly #version: () => number | undefined;
-  readonly #deaf: (error: unknown) => void;
+  readonly #deaf: (error: unknown, worked: boolean) => void;
   readonly #stopped = new AbortController();
   #cancel: () => void = () => undefined;
   #failures = 0;
   /** How often in a row the source did not have yet what the stream told of. */
   #behind = 0;
-  #asked = 0;
   #asking = false;
-  #questions = 0;
+  /** How often there was reason to ask soon. */
+  #reasons = 0;
+  #answered = 0;
+  /** For how long after its answer the source is left alone, whatever happens. */
+  #quiet = 0;
   /** The newest version that the stream told of. */
   #hinted = 0;
   #streaming = false;
@@ -45,14 +37,14 @@ export class Schedule {
   /**
    * @param interval between two questions, in milliseconds; undefined for asking on hints alone
    * @param version the newest that the client has
-   * @param deaf told each time that the stream cannot be had or breaks off
+   * @param deaf told each time that the stream cannot be had or breaks off, and whether it had worked before
    */
   constructor(
     source: Source,
     interval: number | undefined,
     refresh: () => Promise<boolean>,
     version: () => number | undefined,
-    deaf: (error: unknown) => void,
+    deaf: (error: unknown, worked: boolean) => void,
   ) {
     this.#source = source;
     this.#interval = interval;
@@ -69,7 +61,8 @@ export class Schedule {
 
   /** Asks soon, for what was held may be old: a tab that slept, a network that was gone. */
   wake(): void {
-    if (Date.now() - this.#asked > FRESH) void this.#ask();
+    // However the clock was set meanwhile.
+    if (Math.abs(Date.now() - this.#answered) > FRESH) this.#askSoon();
   }
 
   stop(): void {
@@ -81,32 +74,40 @@ export class Schedule {
     return this.#stopped.signal.aborted;
   }
 
+  /** Asks at once, unless that was done just now or the source said not to. */
+  #askSoon(): void {
+    this.#reasons++;
+    if (this.#asking || this.#isStopped()) return;
+    this.#cancel();
+    const wait = Math.min(this.#answered + this.#quiet - Date.now(), this.#quiet);
+    if (wait > 0) this.#cancel = timer(() => void this.#ask(), wait);
+    else void this.#ask();
+  }
+
   async #ask(): Promise<void> {
-    if (this.#isStopped()) return;
-    this.#questions++;
-    if (this.#asking) return;
+    if (this.#isStopped() || this.#asking) return;
     this.#asking = true;
+    const reasons = this.#reasons;
     this.#cancel();
     let wait = 0;
     try {
-      let asked: number;
-      do {
-        asked = this.#questions;
-        this.#asked = Date.now();
-        await this.#refresh();
-        // Asked again meanwhile, there may be another answer.
-      } while (asked !== this.#questions);
+      await this.#refresh();
       this.#failures = 0;
       // Hints may come faster than what they tell of.
       this.#behind = this.#hinted > (this.#version() ?? 0) ? this.#behind + 1 : 0;
     } catch (error) {
       this.#failures++;
-      if (error instanceof UnavailableError) wait = error.retryAfter ?? 0;
+      // Many clients were told the same.
+      if (error instanceof UnavailableError) wait = (error.retryAfter ?? 0) * (1 + 0.2 * Math.random());
     }
     this.#asking = false;
     if (this.#isStopped()) return;
+    this.#answered = Date.now();
+    this.#quiet = Math.max(FRESH, wait);
     const delay = this.#delay();
     if (delay !== undefined) this.#cancel = timer(() => void this.#ask(), Math.max(jitter(delay), wait));
+    // Asked again meanwhile, there may be another answer; but not to each of many questions.
+    if (reasons !== this.#reasons) this.#askSoon();
   }
 
   #delay(): number | undefined {
@@ -123,34 +124,23 @@ export class Schedule {
     const news = (version?: number): void => {
       if (version !== undefined && version <= (this.#version() ?? 0)) return;
       this.#hinted = Math.max(this.#hinted, version ?? 0);
-      void this.#ask();
+      this.#askSoon();
     };
     for (let failures = 0; !signal.aborted; failures++) {
+      let since = Infinity;
       const opened = (): void => {
+        since = Date.now();
         // What was published while nobody listened is news as well.
         if (failures > 0) news();
-        failures = 0;
         this.#streaming = true;
       };
-      await this.#source.listen(opened, news, signal).catch((error: unknown) => {
-        if (!signal.aborted) this.#deaf(error);
-      });
+      const ended = await this.#source.listen(opened, news, signal).catch((error: unknown) => ({ error }));
       this.#streaming = false;
+      if (this.#isStopped()) return;
+      const worked = Date.now() - since >= LASTING;
+      if (worked) failures = 0;
+      if (ended !== undefined) this.#deaf(ended.error, worked);
       await sleep(jitter(Math.min(FRESH * 2 ** failures, MAX_BACK_OFF)), signal);
     }
   }
-}
-
-/** Waits, at most until the signal is given. */
-async function sleep(delay: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((waited) => {
-    const done = (): void => {
-      cancel();
-      signal.removeEventListener("abort", done);
-      waited();
-    };
-    const cancel = timer(done, delay);
-    signal.addEventListener("abort", done);
-  });
 }

@@ -1,5 +1,6 @@
 // Where snapshots come from: asking for the newest, and being told that there is a newer one.
 import { LoadError } from "./host.js";
+import { MAX_DELAY } from "./timer.js";
 
 /** What a source answered. */
 export interface Answer {
@@ -31,6 +32,10 @@ export class UnavailableError extends LoadError {
 }
 
 const MAX_RETRY_AFTER = 3_600_000;
+/** The most that an answer may take, in bytes; far beyond any real one. */
+const MAX_BYTES = 64 * 1024 * 1024;
+/** The most that one event of a stream may take, in characters. */
+const MAX_EVENT = 1024 * 1024;
 
 /** A source of snapshots at a URL. */
 export class Source {
@@ -42,52 +47,59 @@ export class Source {
 
   constructor(options: SourceOptions) {
     this.#options = options;
-    const place = globalThis as { document?: Document; location?: Location };
-    const base = place.document?.baseURI ?? place.location?.href;
-    let url: URL;
-    try {
-      url = new URL(options.url, base);
-    } catch {
-      throw new TypeError(`source: expected a URL or an envelope, found \`${String(options.url)}\``);
-    }
-    this.name = url.origin === "null" ? url.protocol : url.origin + url.pathname;
+    const url = parseUrl("source", "a URL or an envelope", options.url);
+    this.name = nameOf(url);
     this.identity = url.search === "" ? this.name : undefined;
+    if (options.stream !== undefined) parseUrl("stream", "a URL", options.stream);
   }
 
   /**
    * Asks for the newest envelope; undefined where the one with this ETag is still it.
    *
+   * @param fresh whether no cache may answer
    * @throws {LoadError} Where there is no answer, or one that cannot be an envelope.
    */
-  async fetch(etag: string | undefined, signal: AbortSignal): Promise<Answer | undefined> {
+  async fetch(etag: string | undefined, fresh: boolean, signal: AbortSignal): Promise<Answer | undefined> {
+    const { hasHttpCache, timeout, url } = this.#options;
     const late = new AbortController();
-    const timer = setTimeout(() => {
-      late.abort(new Error(`no answer within ${this.#options.timeout / 1000} s`));
-    }, this.#options.timeout);
+    const timer = setTimeout(
+      () => {
+        late.abort(new Error(`no whole answer within ${timeout / 1000} s`));
+      },
+      Math.min(timeout, MAX_DELAY),
+    );
     const stop = (): void => {
       late.abort(signal.reason);
     };
     signal.addEventListener("abort", stop);
     try {
-      const { url, fetch = globalThis.fetch } = this.#options;
-      const response = await fetch(url, this.#request(etag, late.signal));
+      const { fetch = globalThis.fetch } = this.#options;
+      const response = await fetch(url, this.#request(etag, fresh, late.signal));
       if (response.status === 304) {
         await response.body?.cancel();
-        if (etag !== undefined) return undefined;
-        throw this.#error("answered 304 (not modified), though nothing is held; a cache on the way is broken");
+        // An HTTP cache of the host's keeps such answers to itself.
+        if (etag !== undefined && !hasHttpCache) return undefined;
+        throw this.#error(
+          "answered 304 (not modified) to a question without a condition; a cache on the way is broken",
+        );
       }
       if (!response.ok) {
         await response.body?.cancel();
         throw new UnavailableError(`${this.name} answered ${response.status}`, retryAfter(response));
       }
-      const envelope = new Uint8Array(await response.arrayBuffer());
+      const envelope = await readBody(response);
       if (isHtml(envelope)) {
-        throw this.#error("answered with a page instead of a snapshot; a captive portal or a proxy may stand between");
+        const from = response.redirected ? ` (redirected to ${nameOf(new URL(response.url))})` : "";
+        throw this.#error(
+          `answered with a page instead of a snapshot${from}; a captive portal or a proxy may stand between`,
+        );
       }
       return { envelope, etag: response.headers.get("etag") ?? undefined };
     } catch (error) {
       if (error instanceof LoadError) throw error;
-      throw this.#error(`cannot be fetched: ${reason(late.signal.aborted ? late.signal.reason : error)}`, error);
+      const why = reason(late.signal.aborted ? late.signal.reason : error);
+      // Messages of the host's may show the URL, secrets included.
+      throw this.#error(`cannot be fetched: ${why.replaceAll(String(url), this.name)}`, error);
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", stop);
@@ -102,29 +114,74 @@ export class Source {
   async listen(opened: () => void, hint: (version: number | undefined) => void, signal: AbortSignal): Promise<void> {
     const { stream } = this.#options;
     if (stream === undefined) return;
+    const name = nameOf(parseUrl("stream", "a URL", stream));
+    try {
+      await this.#listenTo(stream, opened, hint, signal);
+    } catch (error) {
+      throw new LoadError("STREAM", `${name} ${reason(error).replaceAll(String(stream), name)}`, { cause: error });
+    }
+  }
+
+  async #listenTo(
+    stream: URL | string,
+    opened: () => void,
+    hint: (version: number | undefined) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
     // Loaded by those alone who listen.
     const { EventSourceParserStream } = await import("eventsource-parser/stream");
     const response = await fetch(stream, { headers: { accept: "text/event-stream" }, cache: "no-store", signal });
     const type = response.headers.get("content-type") ?? "";
     if (!response.ok || !type.startsWith("text/event-stream") || response.body === null) {
       await response.body?.cancel();
-      throw new Error(`the stream answered ${response.status} ${type}`);
+      throw new Error(`answered ${response.status} ${type} instead of a stream of events`);
     }
     opened();
-    const events = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
+    const events = response.body
+      .pipeThrough(new TextDecoderStream())
+      .pipeThrough(new EventSourceParserStream({ maxBufferSize: MAX_EVENT }));
     const reader = events.getReader();
     for (let next = await reader.read(); !next.done; next = await reader.read()) hint(versionIn(next.value.data));
   }
 
-  #request(etag: string | undefined, signal: AbortSignal): RequestInit {
+  #request(etag: string | undefined, fresh: boolean, signal: AbortSignal): RequestInit {
     // A header of ours would cost requests to another origin a second one, for permission.
-    if (this.#options.hasHttpCache) return { cache: "no-cache", signal };
+    if (this.#options.hasHttpCache) return { cache: fresh ? "reload" : "no-cache", signal };
     return etag === undefined ? { signal } : { headers: { "if-none-match": etag }, signal };
   }
 
   #error(problem: string, cause?: unknown): LoadError {
     return new LoadError("FETCH", `${this.name} ${problem}`, { cause });
   }
+}
+
+/** @throws {TypeError} Without what may be secret. */
+function parseUrl(option: string, expected: string, url: URL | string): URL {
+  const place = globalThis as { document?: Document; location?: Location };
+  try {
+    return new URL(url, place.document?.baseURI ?? place.location?.href);
+  } catch {
+    throw new TypeError(`${option}: expected ${expected}, found \`${String(url).replace(/[?#].*/s, "")}\``);
+  }
+}
+
+/** A URL as messages show it. */
+const nameOf = (url: URL): string => (url.origin === "null" ? url.protocol : url.origin + url.pathname);
+
+/** The body whole, but not more than is sane. */
+export async function readBody(response: Response): Promise<Uint8Array> {
+  const reader = response.body?.getReader();
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let size = 0;
+  for (let next = await reader?.read(); next?.value !== undefined; next = await reader?.read()) {
+    size += next.value.byteLength;
+    if (size > MAX_BYTES) {
+      await reader?.cancel();
+      throw new Error("the answer is larger than 64 MiB");
+    }
+    chunks.push(next.value);
+  }
+  return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }
 
 /** What a hint says: `{"version": 43}`, or anything else. */
@@ -141,7 +198,9 @@ function versionIn(data: string): number | undefined {
 function retryAfter(response: Response): number | undefined {
   const header = response.headers.get("retry-after");
   if (header === null) return undefined;
-  const wait = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now();
+  // By the source's clock, where it says what that shows: ours may be wrong.
+  const now = Date.parse(response.headers.get("date") ?? "") || Date.now();
+  const wait = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - now;
   return Number.isNaN(wait) ? undefined : Math.min(Math.max(wait, 0), MAX_RETRY_AFTER);
 }
 

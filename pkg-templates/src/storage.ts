@@ -31,12 +31,11 @@ const NAME = "flagstone";
 export function webStorage({ name = NAME, storage }: { name?: string; storage?: Storage } = {}): SnapshotStorage {
   // Asked for when it is needed, for where storage is blocked asking throws.
   const place = (): Storage => storage ?? localStorage;
-  const read = (): StoredSnapshot | undefined => parse(place().getItem(name));
   return {
-    read,
+    read: () => parse(place().getItem(name), name),
     write(stored) {
       // Another tab may have been given a newer one.
-      if (!isNewer(stored, read())) return;
+      if (stored.version < keptVersion(place().getItem(name))) return;
       place().setItem(name, JSON.stringify(stored));
     },
     remove() {
@@ -57,9 +56,10 @@ export function cacheStorage({ name = NAME }: { name?: string } = {}): SnapshotS
   return {
     async read() {
       const found = await (await cache()).match(key);
-      return parse(await found?.text());
+      return parse(await found?.text(), name);
     },
     async write(stored) {
+      if (stored.version < keptVersion(await (await (await cache()).match(key))?.text())) return;
       // Without an age a cache keeps nothing. A year, for the snapshot says itself when it expires.
       const headers = { "cache-control": "max-age=31536000", "content-type": "application/json" };
       await (await cache()).put(key, new Response(JSON.stringify(stored), { headers }));
@@ -80,32 +80,43 @@ export interface KeyValueNamespace {
 /** Keeps it in Workers KV, or in anything with its `get` and `put`: in all data centres. */
 export function kvStorage(namespace: KeyValueNamespace, { name = NAME }: { name?: string } = {}): SnapshotStorage {
   return {
-    read: async () => parse(await namespace.get(name)),
+    read: async () => parse(await namespace.get(name), name),
     async write(stored) {
-      const kept = parse(await namespace.get(name));
       // Many Workers find the same news, and KV takes one write of a key a second.
-      if (stored.version !== kept?.version && isNewer(stored, kept)) await namespace.put(name, JSON.stringify(stored));
+      if (stored.version > keptVersion(await namespace.get(name))) await namespace.put(name, JSON.stringify(stored));
     },
     remove: () => namespace.delete(name),
   };
 }
 
-/** What is kept, as it was written; undefined for what this package has not written. */
-export function parse(text: string | null | undefined): StoredSnapshot | undefined {
+/**
+ * What is kept at a place, as it was written.
+ *
+ * @throws Where this package has not written it.
+ */
+export function parse(text: string | null | undefined, place: string): StoredSnapshot | undefined {
   if (text === null || text === undefined) return undefined;
   let stored: unknown;
   try {
     stored = JSON.parse(text);
   } catch {
-    return undefined;
+    // It is not even JSON.
   }
-  const { envelope, version } = (stored ?? {}) as Partial<StoredSnapshot>;
-  return typeof envelope === "string" && typeof version === "number" ? (stored as StoredSnapshot) : undefined;
+  const { envelope, version, source, etag } = (stored ?? {}) as Partial<Record<keyof StoredSnapshot, unknown>>;
+  if (typeof envelope !== "string" || typeof version !== "number") {
+    throw new Error(`something else is kept as \`${place}\`; give one of them another name`);
+  }
+  const string = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
+  return { envelope, version, source: string(source), etag: string(etag) };
 }
 
-/** Whether one is to replace another: not if it is older. */
-export function isNewer(stored: StoredSnapshot, kept: StoredSnapshot | undefined): boolean {
-  return kept === undefined || stored.version >= kept.version;
+/** The version of what is kept, which only a newer one is to replace; 0 for nothing of ours. */
+export function keptVersion(text: string | null | undefined): number {
+  try {
+    return parse(text, "")?.version ?? 0;
+  } catch {
+    return 0;
+  }
 }
 
 /**

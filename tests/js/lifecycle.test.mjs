@@ -323,9 +323,9 @@ test("a file is always whole, and nothing is left beside it", async () => {
   assert.ok(JSON.parse(readFileSync(path, "utf8")).version >= 1);
   assert.deepEqual(readdirSync(join(folder, "whole")), ["flags.json"]);
   writeFileSync(path, "{ cut off");
-  assert.equal(await fileStorage(path).read(), undefined);
+  await assert.rejects(fileStorage(path).read(), /something else/);
   writeFileSync(path, '{"envelope": 1, "version": 2}');
-  assert.equal(await fileStorage(path).read(), undefined);
+  await assert.rejects(fileStorage(path).read(), /something else/);
 });
 
 test("an inlined snapshot serves before the source answers; the newest wins", async () => {
