@@ -14,7 +14,8 @@ const TYPES = {
   ".json": "application/json",
 };
 
-export function launch() {
+/** With what else Chromium is to be told. */
+export function launch(...args) {
   if (!existsSync(EXECUTABLE)) throw new Error(`${EXECUTABLE} is missing: run '.ci/install chromium'`);
   return chromium.launch({
     executablePath: EXECUTABLE,
@@ -26,6 +27,7 @@ export function launch() {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...args,
     ],
   });
 }
@@ -37,7 +39,10 @@ export function launch() {
 export async function serve(content) {
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url, "http://localhost").pathname);
-    const type = { "content-type": TYPES[extname(path)] ?? "application/octet-stream" };
+    const type = {
+      "content-type": TYPES[extname(path)] ?? "application/octet-stream",
+      "access-control-allow-origin": "*",
+    };
     if (typeof content[path] === "function") return content[path](request, response);
     if (Object.hasOwn(content, path)) return response.writeHead(200, type).end(content[path]);
     const prefix = Object.keys(content).find((prefix) => prefix.endsWith("/") && path.startsWith(prefix));
