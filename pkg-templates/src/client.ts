@@ -18,7 +18,8 @@ import type { EvaluationContext } from "./encode.js";
 import { Guards, type Guarded, type GuardOptions, type NewPath, type Shadowed, type ShadowOptions } from "./guard.js";
 import { Host, LoadError, type LoadErrorCode, type Outcome, type Pins, type Subject as Attributes } from "./host.js";
 import { forbidden, load } from "./instance.js";
-import { findPins, readPins, type OverrideOptions } from "./overrides.js";
+import { checkKeys, checkOptions, checkPins } from "./options.js";
+import { findPins, readPins, type RequestPins, type SignedPinsOptions } from "./pins.js";
 import { runtime } from "./runtime.js";
 import { Schedule } from "./schedule.js";
 import { readBody, reason, Source } from "./source.js";
@@ -39,8 +40,23 @@ export {
 export type { Guarded, GuardOptions, MetricsReport, Mismatch, NewPath, Shadowed, ShadowOptions } from "./guard.js";
 export { cacheStorage, inlineEnvelope, kvStorage, webStorage } from "./storage.js";
 export type { KeyValueNamespace, SnapshotStorage, StoredSnapshot } from "./storage.js";
-export type { OverrideOptions } from "./overrides.js";
+export type { RequestPins, SignedPinsOptions } from "./pins.js";
 export type { ErrorCode, EvaluationContext, FlagType, JsonValue, LoadErrorCode, Pins, Reason, Step };
+
+/** Flags whose keys and types nobody wrote down. */
+export type UntypedFlags = Record<string, JsonValue>;
+
+/** The keys of the flags of this type, of those that `flagstone types --language typescript` writes; any, without such. */
+export type KeyOf<F extends object, T> = string extends keyof F
+  ? string
+  : { [K in keyof F]: F[K] extends T ? K : never }[keyof F] & string;
+
+/** What a string flag serves: the values of its variants, where they are known. */
+export type TextOf<F extends object, K> = string extends keyof F ? string : F[K & keyof F] & string;
+
+/** One subject of any client. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- whose flags it knows does not matter here
+type AnySubject = Subject<any>;
 
 /** A signed envelope: a JWS in the general JSON serialization, its payload unencoded. */
 export interface Envelope {
@@ -102,8 +118,8 @@ export interface StartOptions {
    * that everyone lands in the same cohort everywhere, so they show in results: reason STATIC, step `offPin` or `onPin`.
    */
   readonly pins?: Pins;
-  /** Takes pins for this browser from a signed link or a cookie. Off unless given. */
-  readonly overrides?: OverrideOptions;
+  /** Takes signed pins, for this browser from a link or its cookie, or for one request of a server. Off unless given. */
+  readonly signedPins?: SignedPinsOptions;
 }
 
 /** What a client is up to: OpenFeature's provider statuses. */
@@ -214,9 +230,10 @@ export interface Events {
 }
 
 const POLL = 30_000;
-const MIN_POLL = 1000;
 const TIMEOUT = 30_000;
 const START_TIMEOUT = 5000;
+/** A page does not wait long for what it can do without. */
+const STORAGE_TIMEOUT = 1000;
 /** How long to wait before loading the engine again, and the longest. */
 const RETRY = 1000;
 const MAX_RETRY = 300_000;
@@ -225,8 +242,12 @@ const MIN_DUE = 1000;
 /** What engines allow clocks to be off, in milliseconds. */
 const CLOCK_SKEW = 300_000;
 
+const EVENTS: ReadonlySet<string> = new Set<keyof Events>(["ready", "change", "stale", "error"]);
 const CLOSED = "the client was closed";
 const NOT_READY = "no usable snapshot was loaded";
+
+/** What only this module has. */
+const STARTING = Symbol("starting");
 
 /** Options that can never work. */
 class OptionError extends TypeError {}
@@ -245,7 +266,7 @@ class OptionError extends TypeError {}
  * if (flags.boolean("use_new_gateway", false, { targetingKey: "user-42", plan: "pro" })) { … }
  * ```
  */
-export class FlagstoneClient {
+export class FlagstoneClient<F extends object = UntypedFlags> {
   readonly #options: StartOptions;
   readonly #clock: (() => number) | undefined;
   readonly #storage: SnapshotStorage | undefined;
@@ -275,24 +296,24 @@ export class FlagstoneClient {
   #state: State = "NOT_READY";
   #isClosed = false;
 
-  private constructor(options: StartOptions) {
-    const { environment, audience = "client", source, stream, poll, storage, now } = options;
+  /** @hidden Called by {@link start} alone. */
+  private constructor(options: StartOptions, key: typeof STARTING) {
+    if ((key as unknown) !== STARTING)
+      throw new TypeError("use FlagstoneClient.start(options), which waits for a snapshot");
+    checkOptions(options);
+    const { environment, audience = "client", source, stream, storage, now } = options;
     const { timeout = TIMEOUT, fetch } = options;
-    if (typeof environment !== "string" || environment === "") {
-      throw new TypeError("environment: expected the name of the environment whose snapshots are taken");
-    }
-    checkKeys(options.keys);
-    if (poll !== undefined && poll !== false && !(poll >= MIN_POLL)) {
-      throw new TypeError(`poll: expected milliseconds, at least ${MIN_POLL}, or false, found ${String(poll)}`);
-    }
     this.#options = options;
     this.#clock = now;
     this.#keys = options.keys;
-    this.#storage =
-      storage === false ? undefined : (storage ?? runtime().storage(`flagstone:${environment}:${audience}`));
     if (isUrl(source)) {
       this.#source = new Source({ url: source, stream, timeout, fetch, hasHttpCache: runtime().hasHttpCache });
     }
+    // Another application of the same origin may have another source, whose versions count apart.
+    const name = ["flagstone", environment, audience, this.#source?.name]
+      .filter((part) => part !== undefined)
+      .join(":");
+    this.#storage = storage === false ? undefined : (storage ?? runtime().storage(name));
   }
 
   /**
@@ -304,8 +325,8 @@ export class FlagstoneClient {
    *
    * @throws {TypeError} Where the options can never work: no environment, keys that are none.
    */
-  static async start(options: StartOptions): Promise<FlagstoneClient> {
-    const client = new FlagstoneClient(options);
+  static async start<F extends object = UntypedFlags>(options: StartOptions): Promise<FlagstoneClient<F>> {
+    const client = new FlagstoneClient<F>(options, STARTING);
     const begun = client.#begin();
     try {
       if (!(await within(options.startTimeout ?? START_TIMEOUT, begun))) client.#startLate(begun);
@@ -347,38 +368,58 @@ export class FlagstoneClient {
   }
 
   /** A boolean flag's value, or `fallback` where there is none. */
-  boolean(flag: string, fallback: boolean, context?: EvaluationContext | Subject): boolean {
+  boolean(flag: KeyOf<F, boolean>, fallback: boolean, context?: EvaluationContext | AnySubject): boolean {
     return this.#value(flag, "boolean", fallback, context);
   }
 
   /** A string flag's value, or `fallback` where there is none. */
-  string(flag: string, fallback: string, context?: EvaluationContext | Subject): string {
+  string<K extends KeyOf<F, string>>(
+    flag: K,
+    fallback: TextOf<F, K>,
+    context?: EvaluationContext | AnySubject,
+  ): TextOf<F, K> {
     return this.#value(flag, "string", fallback, context);
   }
 
   /** A number flag's value, or `fallback` where there is none. */
-  number(flag: string, fallback: number, context?: EvaluationContext | Subject): number {
+  number(flag: KeyOf<F, number>, fallback: number, context?: EvaluationContext | AnySubject): number {
     return this.#value(flag, "number", fallback, context);
   }
 
   /** A JSON flag's value, or `fallback` where there is none. It is frozen, and the same object each time. */
-  json<T = JsonValue>(flag: string, fallback: T, context?: EvaluationContext | Subject): T {
+  json<T = JsonValue>(flag: KeyOf<F, unknown>, fallback: T, context?: EvaluationContext | AnySubject): T {
     return this.#value(flag, "json", fallback, context);
   }
 
   /** Everything there is to say about a flag's value, of the type that the fallback has. */
-  details(flag: string, fallback: boolean, context?: EvaluationContext | Subject): EvaluationDetails<boolean>;
-  details(flag: string, fallback: string, context?: EvaluationContext | Subject): EvaluationDetails<string>;
-  details(flag: string, fallback: number, context?: EvaluationContext | Subject): EvaluationDetails<number>;
-  details<T>(flag: string, fallback: T, context?: EvaluationContext | Subject): EvaluationDetails<T>;
-  details(flag: string, fallback: unknown, context?: EvaluationContext | Subject): EvaluationDetails<unknown> {
+  details(
+    flag: KeyOf<F, unknown>,
+    fallback: boolean,
+    context?: EvaluationContext | AnySubject,
+  ): EvaluationDetails<boolean>;
+  details(
+    flag: KeyOf<F, unknown>,
+    fallback: string,
+    context?: EvaluationContext | AnySubject,
+  ): EvaluationDetails<string>;
+  details(
+    flag: KeyOf<F, unknown>,
+    fallback: number,
+    context?: EvaluationContext | AnySubject,
+  ): EvaluationDetails<number>;
+  details<T>(flag: KeyOf<F, unknown>, fallback: T, context?: EvaluationContext | AnySubject): EvaluationDetails<T>;
+  details(
+    flag: KeyOf<F, unknown>,
+    fallback: unknown,
+    context?: EvaluationContext | AnySubject,
+  ): EvaluationDetails<unknown> {
     const type = typeof fallback;
     const wanted = type === "boolean" || type === "string" || type === "number" ? type : "json";
     return this.#details(flag, wanted, fallback, context);
   }
 
   /** Every flag's details, by key; the value is undefined where there is an error. */
-  all(context?: EvaluationContext | Subject): Readonly<Record<string, EvaluationDetails<JsonValue | undefined>>> {
+  all(context?: EvaluationContext | AnySubject): Readonly<Record<string, EvaluationDetails<JsonValue | undefined>>> {
     // Without a prototype, for a flag may be called `constructor`.
     const all = Object.create(null) as Record<string, EvaluationDetails<JsonValue | undefined>>;
     const flags = this.#description?.flags;
@@ -393,26 +434,50 @@ export class FlagstoneClient {
   }
 
   /** Reads a context once, for evaluating many times. It is read again when the snapshot changes. */
-  subject(context: EvaluationContext, options: SubjectOptions = {}): Subject {
-    return new Subject(this, context, options.pins);
+  subject(context: EvaluationContext, options: SubjectOptions = {}): Subject<F> {
+    return new Subject(this, context, options.pins && checkPins(options.pins));
   }
 
   /**
-   * Verifies pins as a signed link or a cookie carries them, for one user of a server or Worker:
-   * `flags.subject(context, { pins: await flags.readPins(token) })`.
+   * Verifies pins as `flagstone pin` signs them.
    *
-   * @throws {@link LoadError} Where nobody whom {@link StartOptions.overrides} trusts has signed them, or where they are for
+   * @throws {@link LoadError} Where nobody whom {@link StartOptions.signedPins} trusts has signed them, or where they are for
    * another environment or have expired.
    */
   async readPins(token: string): Promise<Pins> {
-    const { overrides } = this.#options;
-    if (overrides === undefined)
-      throw new LoadError("SIGNATURE", "pins are not taken: start the client with `overrides`");
-    return readPins(await this.#loadEngine(), token, overrides, this.#options, this.#time);
+    const { signedPins, environment } = this.#options;
+    if (signedPins === undefined) throw new LoadError("SIGNATURE", "start the client with `signedPins`");
+    this.#assertOpen();
+    return readPins(await this.#loadEngine(), token, signedPins.keys ?? this.#keys, environment, this.#time());
+  }
+
+  /**
+   * The pins that a request carries, in a signed link or the cookie that remembers it; on a server or in a Worker. Pins that
+   * cannot be taken are warned of once, and are none.
+   *
+   * ```js
+   * const { pins, cookie } = await flags.requestPins(request);
+   * const on = flags.subject(context, { pins }).boolean("use_new_gateway", false);
+   * if (cookie !== undefined) response.headers.append("Set-Cookie", cookie);
+   * ```
+   */
+  async requestPins(request: Request): Promise<RequestPins> {
+    return this.#findPins(request.url, request.headers.get("cookie") ?? "");
+  }
+
+  async #findPins(address: string, cookies: string): Promise<RequestPins> {
+    const { signedPins } = this.#options;
+    if (signedPins === undefined) return {};
+    const { error, ...found } = await findPins(address, cookies, signedPins.name, (token) => this.readPins(token));
+    if (error !== undefined) {
+      this.#warn("PINS", `pins are not taken: ${reason(error)}`);
+      if (error instanceof LoadError) this.#emit("error", error);
+    }
+    return found;
   }
 
   /** How a flag is decided, step by step. */
-  explain(flag: string, context?: EvaluationContext | Subject): Explanation {
+  explain(flag: KeyOf<F, unknown>, context?: EvaluationContext | AnySubject): Explanation {
     // The same instant for both.
     let now = NaN;
     const clock = (): number => (Number.isNaN(now) ? (now = this.#clock?.() ?? Date.now()) : now);
@@ -434,6 +499,7 @@ export class FlagstoneClient {
    */
   setKeys(keys: KeySet): void {
     checkKeys(keys);
+    this.#assertOpen();
     this.#host?.setKeys(JSON.stringify(keys));
     this.#keys = keys;
   }
@@ -490,6 +556,11 @@ export class FlagstoneClient {
    * (ready, stale, or an error before any snapshot was taken) is told right away.
    */
   on<E extends keyof Events>(event: E, listener: (event: Events[E]) => void): () => void {
+    if (!EVENTS.has(event) || typeof listener !== "function") {
+      throw new TypeError(
+        `on: expected ${[...EVENTS].join(", ")} and a function, found \`${event}\` and a ${typeof listener}`,
+      );
+    }
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners);
     // Apart from others, even if one function listens twice.
@@ -547,12 +618,19 @@ export class FlagstoneClient {
   }
 
   /** What the context says of the attributes that a flag may read, or every flag. */
-  #attributes(context: EvaluationContext | Subject | undefined, flag?: Flag): Attributes {
+  #attributes(context: EvaluationContext | AnySubject | undefined, flag?: Flag): Attributes {
     const host = this.#hostOf();
+    // Programs may be written in JavaScript, whatever the types say.
+    if (typeof (context ?? {}) !== "object") {
+      this.#warn(
+        "CONTEXT",
+        `a context is a ${typeof context}, not an object like {"targetingKey": "…"}; it counts as empty`,
+      );
+    }
     return Subject.is(context) ? context.read(host) : host.read(context, flag?.reads);
   }
 
-  #value<T>(key: string, type: FlagType, fallback: T, context: EvaluationContext | Subject | undefined): T {
+  #value<T>(key: string, type: FlagType, fallback: T, context: EvaluationContext | AnySubject | undefined): T {
     try {
       const flag = this.#description?.flags.get(key);
       if (flag?.type !== type) return fallback;
@@ -570,12 +648,13 @@ export class FlagstoneClient {
     key: string,
     type: FlagType | undefined,
     fallback: T,
-    context: EvaluationContext | Subject | undefined,
+    context: EvaluationContext | AnySubject | undefined,
     clock = () => this.#now(),
   ): EvaluationDetails<T> {
     const description = this.#description;
     if (description === undefined) {
-      const why = this.#isClosed ? CLOSED : (this.#error?.message ?? "none was given");
+      const pending = this.#options.source === undefined ? "none was given" : "there was no answer yet";
+      const why = this.#isClosed ? CLOSED : (this.#error?.message ?? pending);
       const code = this.#state === "FATAL" ? "PROVIDER_FATAL" : "PROVIDER_NOT_READY";
       return this.#fallback(key, fallback, code, `${NOT_READY}: ${why}`);
     }
@@ -639,16 +718,13 @@ export class FlagstoneClient {
 
   /** Goes on once the engine is there, which may be much later than it should. */
   async #continue(kept: StoredSnapshot | undefined, current?: Promise<void>, failures = 0): Promise<void> {
-    const { source, bootstrap, overrides } = this.#options;
+    const { source, bootstrap, signedPins } = this.#options;
     try {
       const host = await this.#loadEngine();
-      if (overrides !== undefined) {
-        try {
-          host.pin(await findPins(host, overrides, this.#options, this.#time));
-        } catch (error) {
-          this.#warn("PINS", `pins are not taken: ${reason(error)}`);
-          if (error instanceof LoadError) this.#emit("error", error);
-        }
+      if (typeof document !== "undefined" && signedPins !== undefined) {
+        const { pins, cookie } = await this.#findPins(location.href, pageCookies());
+        if (pins !== undefined) host.pin(pins);
+        if (cookie !== undefined) pageCookies(cookie);
       }
       // What was kept comes first, for whatever is older than that is not taken.
       if (kept !== undefined) await this.#restore(kept);
@@ -702,7 +778,12 @@ export class FlagstoneClient {
     }
     const { environment, audience = "client", pins = {} } = this.#options;
     try {
-      return (this.#host = new Host({ environment, audience, keys: JSON.stringify(this.#keys), pins }));
+      return (this.#host = new Host({
+        environment,
+        audience,
+        keys: JSON.stringify(this.#keys),
+        pins: checkPins(pins),
+      }));
     } catch (error) {
       throw new OptionError(reason(error), { cause: error });
     }
@@ -711,8 +792,10 @@ export class FlagstoneClient {
   /** What was kept from last time. */
   async #read(): Promise<StoredSnapshot | undefined> {
     try {
+      const reading = Promise.resolve(this.#storage?.read());
+      if (!(await within(STORAGE_TIMEOUT, reading))) throw new Error(`no answer within ${STORAGE_TIMEOUT / 1000} s`);
       // Storages of the application's may say null for nothing.
-      return (await this.#storage?.read()) ?? undefined;
+      return (await reading) ?? undefined;
     } catch (error) {
       this.#failed(storageError("read", error));
       return undefined;
@@ -956,7 +1039,7 @@ export class FlagstoneClient {
   }
 
   readonly #guards = new Guards(
-    (flag, context) => this.boolean(flag, false, context),
+    (flag, context) => this.boolean(flag as KeyOf<F, boolean>, false, context),
     (message) => {
       (this.#options.warn ?? console.warn)(`flagstone: ${message}`);
     },
@@ -986,8 +1069,8 @@ export class FlagstoneClient {
    * ```
    */
   guard<N, L>(
-    flag: string,
-    context: EvaluationContext | Subject | undefined,
+    flag: KeyOf<F, boolean>,
+    context: EvaluationContext | AnySubject | undefined,
     newPath: NewPath<N>,
     legacyPath: () => L,
     options?: GuardOptions,
@@ -1012,8 +1095,8 @@ export class FlagstoneClient {
    * ```
    */
   shadow<N, L>(
-    flag: string,
-    context: EvaluationContext | Subject | undefined,
+    flag: KeyOf<F, boolean>,
+    context: EvaluationContext | AnySubject | undefined,
     newPath: NewPath<N>,
     legacyPath: () => L,
     options?: ShadowOptions<N, L>,
@@ -1064,22 +1147,22 @@ export class FlagstoneClient {
 }
 
 /** One context, read once and evaluated many times. Made by {@link FlagstoneClient.subject}. */
-export class Subject {
-  readonly #client: FlagstoneClient;
+export class Subject<F extends object = UntypedFlags> {
+  readonly #client: FlagstoneClient<F>;
   readonly #context: EvaluationContext;
   readonly #pins: Pins | undefined;
   #attributes: Attributes | undefined;
   #description: unknown;
 
   /** @internal */
-  constructor(client: FlagstoneClient, context: EvaluationContext, pins?: Pins) {
+  constructor(client: FlagstoneClient<F>, context: EvaluationContext, pins?: Pins) {
     this.#client = client;
     this.#context = context;
     this.#pins = pins;
   }
 
   /** @internal Not `instanceof`, which runs a proxy's code. */
-  static is(value: unknown): value is Subject {
+  static is(value: unknown): value is AnySubject {
     return typeof value === "object" && value !== null && #client in value;
   }
 
@@ -1093,31 +1176,31 @@ export class Subject {
   }
 
   /** As {@link FlagstoneClient.boolean}. */
-  boolean(flag: string, fallback: boolean): boolean {
+  boolean(flag: KeyOf<F, boolean>, fallback: boolean): boolean {
     return this.#client.boolean(flag, fallback, this);
   }
 
   /** As {@link FlagstoneClient.string}. */
-  string(flag: string, fallback: string): string {
+  string<K extends KeyOf<F, string>>(flag: K, fallback: TextOf<F, K>): TextOf<F, K> {
     return this.#client.string(flag, fallback, this);
   }
 
   /** As {@link FlagstoneClient.number}. */
-  number(flag: string, fallback: number): number {
+  number(flag: KeyOf<F, number>, fallback: number): number {
     return this.#client.number(flag, fallback, this);
   }
 
   /** As {@link FlagstoneClient.json}. */
-  json<T = JsonValue>(flag: string, fallback: T): T {
+  json<T = JsonValue>(flag: KeyOf<F, unknown>, fallback: T): T {
     return this.#client.json(flag, fallback, this);
   }
 
   /** As {@link FlagstoneClient.details}. */
-  details(flag: string, fallback: boolean): EvaluationDetails<boolean>;
-  details(flag: string, fallback: string): EvaluationDetails<string>;
-  details(flag: string, fallback: number): EvaluationDetails<number>;
-  details<T>(flag: string, fallback: T): EvaluationDetails<T>;
-  details(flag: string, fallback: unknown): EvaluationDetails<unknown> {
+  details(flag: KeyOf<F, unknown>, fallback: boolean): EvaluationDetails<boolean>;
+  details(flag: KeyOf<F, unknown>, fallback: string): EvaluationDetails<string>;
+  details(flag: KeyOf<F, unknown>, fallback: number): EvaluationDetails<number>;
+  details<T>(flag: KeyOf<F, unknown>, fallback: T): EvaluationDetails<T>;
+  details(flag: KeyOf<F, unknown>, fallback: unknown): EvaluationDetails<unknown> {
     return this.#client.details(flag, fallback, this);
   }
 
@@ -1127,7 +1210,7 @@ export class Subject {
   }
 
   /** As {@link FlagstoneClient.explain}. */
-  explain(flag: string): Explanation {
+  explain(flag: KeyOf<F, unknown>): Explanation {
     return this.#client.explain(flag, this);
   }
 }
@@ -1147,10 +1230,14 @@ function isUrl(source: string | URL | EnvelopeSource | undefined): source is str
   return source instanceof URL || (typeof source === "string" && !source.trimStart().startsWith("{"));
 }
 
-/** Whatever the types say: programs may be written in JavaScript. */
-function checkKeys(keys: unknown): void {
-  if (Array.isArray((keys as Partial<KeySet> | null | undefined)?.keys)) return;
-  throw new TypeError('keys: expected a JWK set, {"keys": […]}, of those who may sign snapshots');
+/** The page's cookies, after setting one if it is given; none where they are blocked, which asking shows by throwing. */
+function pageCookies(set?: string): string {
+  try {
+    if (set !== undefined) document.cookie = set;
+    return document.cookie;
+  } catch {
+    return "";
+  }
 }
 
 function storageError(done: string, error: unknown): LoadError {

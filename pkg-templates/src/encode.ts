@@ -10,11 +10,13 @@
  * finite, invalid dates, strings with half of a surrogate pair. Only own properties are read, never inherited ones, and a
  * getter that throws counts as missing.
  */
-export interface EvaluationContext {
-  /** By which the user is bucketed, unless a flag says otherwise: a string, or a whole number within ±(2^53 − 1). */
-  readonly targetingKey?: string | number | bigint | undefined;
-  readonly [attribute: string]: unknown;
-}
+export type EvaluationContext =
+  | { readonly targetingKey?: TargetingKey; readonly [attribute: string]: unknown }
+  // Instances of the application's own interfaces and classes, which have no index signature.
+  | (object & { readonly targetingKey?: TargetingKey });
+
+/** By which the user is bucketed, unless a flag says otherwise: a string, or a whole number within ±(2^53 − 1). */
+export type TargetingKey = string | number | bigint | undefined;
 
 /** The most bytes that a context may take, encoded; far beyond any real one. */
 const MAX_BYTES = 64 * 1024 * 1024;

@@ -4,7 +4,8 @@ import { dirname } from "node:path";
 import { keptVersion, parse, type SnapshotStorage, type StoredSnapshot } from "./storage.js";
 
 /**
- * Keeps the last good snapshot in a file, which is always whole: it is written beside its place and moved there.
+ * Keeps the last good snapshot in a file, which is always whole: it is written beside its place and moved there. Give each
+ * process a file of its own, for of two that write at once the older may stay.
  *
  * ```js
  * import { FlagstoneClient } from "flagstone";
@@ -23,7 +24,7 @@ export function fileStorage(path: string): SnapshotStorage {
     }
   };
   const write = async (stored: StoredSnapshot): Promise<void> => {
-    if (stored.version < keptVersion(await read())) return;
+    if (stored.version < keptVersion(await read(), path)) return;
     await mkdir(dirname(path), { recursive: true });
     const temporary = `${path}.${crypto.randomUUID()}`;
     try {

@@ -26,6 +26,11 @@ export interface GuardOptions {
    * new one still gives is discarded and counted. By default it may take forever.
    */
   readonly timeout?: number;
+  /**
+   * Told what the new path threw, or why it was given up, before the legacy path runs. Without it the first failure of each
+   * flag is warned of, by the error's name alone.
+   */
+  readonly error?: (error: unknown) => void;
 }
 
 /** A legacy path and a new one that gave different results. */
@@ -194,7 +199,8 @@ export class Guards {
     legacyPath: () => L,
     options?: GuardOptions,
   ): Guarded<N, L> {
-    return this.#guard(flag, context, newPath, legacyPath, options?.timeout) as Guarded<N, L>;
+    checkLegacy("guard", legacyPath);
+    return this.#guard(flag, context, newPath, legacyPath, options ?? {}) as Guarded<N, L>;
   }
 
   #guard(
@@ -202,22 +208,28 @@ export class Guards {
     context: Context,
     newPath: NewPath<unknown>,
     legacyPath: () => unknown,
-    timeout: number | undefined,
+    { timeout, error: told }: GuardOptions,
   ): unknown {
     const count = (series: Series): void => {
       this.#count(this.#guards, flag, series);
     };
     if (!this.#evaluate(flag, context)) return observe(legacyPath, LEGACY, count);
-    const fallBack = (series: Series): unknown => {
+    const fallBack = (series: Series, error: unknown): unknown => {
       count(series);
+      if (told === undefined)
+        this.#warnOnce(`guard of \`${flag}\`: the new path failed (${nameOf(error)}); see its option \`error\``);
+      else
+        this.#contain(flag, "error", () => {
+          told(error);
+        });
       return observe(legacyPath, FALLBACK, count);
     };
     const controller = new AbortController();
     let result: unknown;
     try {
       result = newPath(controller.signal);
-    } catch {
-      return fallBack(NEW.error);
+    } catch (error) {
+      return fallBack(NEW.error, error);
     }
     if (!isThenable(result)) {
       count(NEW.success);
@@ -232,7 +244,7 @@ export class Guards {
           : setTimeout(() => {
               late = true;
               controller.abort(timedOut("new path", limit));
-              resolve(promised(() => fallBack(NEW.timeout)));
+              resolve(promised(() => fallBack(NEW.timeout, controller.signal.reason)));
             }, limit);
       Promise.resolve(result).then(
         (value) => {
@@ -240,10 +252,10 @@ export class Guards {
           count(late ? LATE.success : NEW.success);
           resolve(value);
         },
-        () => {
+        (error: unknown) => {
           clearTimeout(timer);
           if (late) count(LATE.error);
-          else resolve(promised(() => fallBack(NEW.error)));
+          else resolve(promised(() => fallBack(NEW.error, error)));
         },
       );
     });
@@ -257,6 +269,7 @@ export class Guards {
     legacyPath: () => L,
     options?: ShadowOptions<N, L>,
   ): Shadowed<L> {
+    checkLegacy("shadow", legacyPath);
     const all = (options ?? {}) as ShadowOptions<unknown, unknown>;
     return this.#shadow(flag, context, newPath, legacyPath, all) as Shadowed<L>;
   }
@@ -448,7 +461,7 @@ export class Guards {
   /** Runs a callback of the caller's, whose errors are told and go nowhere. */
   #contain(flag: string, callback: string, run: () => unknown): void {
     promised(run).catch((error: unknown) => {
-      this.#warnOnce(`shadow of \`${flag}\`: its callback \`${callback}\` failed (${nameOf(error)})`);
+      this.#warnOnce(`\`${flag}\`: the callback \`${callback}\` failed (${nameOf(error)})`);
     });
   }
 
@@ -525,6 +538,12 @@ async function send(url: string | URL, json: string): Promise<boolean> {
 
 function timedOut(what: string, limit: number): DOMException {
   return new DOMException(`the ${what} took more than ${limit} ms`, "TimeoutError");
+}
+
+/** Whatever the types say: where the context is forgotten, the legacy path would be run as the new one. */
+function checkLegacy(verb: string, legacyPath: unknown): void {
+  if (typeof legacyPath === "function") return;
+  throw new TypeError(`${verb}: expected a flag, a context, and two functions: the new path and the legacy one`);
 }
 
 /** An error's name: its message may hold what is not for logs. */

@@ -15,6 +15,13 @@ export function useModule(from: () => ModuleSource | Promise<ModuleSource>): voi
   source ??= from;
 }
 
+/** The same, for a host that brings another one; once an engine is made, that one stays. */
+export function replaceModule(from: () => ModuleSource | Promise<ModuleSource>): void {
+  if (wasm !== undefined) return;
+  source = from;
+  loading = undefined;
+}
+
 /** Loads the module, unless that has been done. */
 export async function load(): Promise<void> {
   loading ??= instantiate();

@@ -1,11 +1,12 @@
 // Hosts that bring the engine's module themselves.
-import { load, useModule } from "./instance.js";
+import { load, replaceModule } from "./instance.js";
 
 /** What the engine is made from. A compiled module is used at once, where compiling is forbidden (in Workers). */
 export type ModuleSource = WebAssembly.Module | BufferSource | Response | URL;
 
 /**
- * Makes the engine from a module of the host's: compiled, or its bytes, or where to get it.
+ * Makes the engine from a module of the host's: compiled, or its bytes, or where to get it. Where that fails, it may be called
+ * again with another one.
  *
  * ```js
  * import module from "flagstone/flagstone_bg.wasm";
@@ -16,7 +17,11 @@ export type ModuleSource = WebAssembly.Module | BufferSource | Response | URL;
  * ```
  */
 export async function init(module: ModuleSource | Promise<ModuleSource>): Promise<void> {
-  useModule(() => module);
+  const source = await module;
+  if (typeof source !== "object" || (source as unknown) === null) {
+    throw new TypeError(`init: expected a WebAssembly.Module, bytes, a Response or a URL, found a ${typeof source}`);
+  }
+  replaceModule(() => source);
   await load();
 }
 

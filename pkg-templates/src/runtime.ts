@@ -48,9 +48,14 @@ export const page: Runtime = {
 
 let current: Runtime | undefined;
 
-/** Where this is. Entry points that both pages and their workers use do not say, and are asked for what only pages have. */
+/** Where this is. Entry points that are used in several places do not say, and are asked for what only some of them have. */
 export function runtime(): Runtime {
-  return (current ??= typeof document === "undefined" ? server : page);
+  return (current ??= found());
+}
+
+function found(): Runtime {
+  if ("WebSocketPair" in globalThis || "EdgeRuntime" in globalThis) return worker;
+  return typeof document === "undefined" ? server : page;
 }
 
 /** Says where this is, and where to find the module for the first client that needs it. */

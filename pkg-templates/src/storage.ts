@@ -35,7 +35,7 @@ export function webStorage({ name = NAME, storage }: { name?: string; storage?: 
     read: () => parse(place().getItem(name), name),
     write(stored) {
       // Another tab may have been given a newer one.
-      if (stored.version < keptVersion(place().getItem(name))) return;
+      if (stored.version < keptVersion(place().getItem(name), name)) return;
       place().setItem(name, JSON.stringify(stored));
     },
     remove() {
@@ -59,7 +59,7 @@ export function cacheStorage({ name = NAME }: { name?: string } = {}): SnapshotS
       return parse(await found?.text(), name);
     },
     async write(stored) {
-      if (stored.version < keptVersion(await (await (await cache()).match(key))?.text())) return;
+      if (stored.version < keptVersion(await (await (await cache()).match(key))?.text(), name)) return;
       // Without an age a cache keeps nothing. A year, for the snapshot says itself when it expires.
       const headers = { "cache-control": "max-age=31536000", "content-type": "application/json" };
       await (await cache()).put(key, new Response(JSON.stringify(stored), { headers }));
@@ -83,16 +83,28 @@ export function kvStorage(namespace: KeyValueNamespace, { name = NAME }: { name?
     read: async () => parse(await namespace.get(name), name),
     async write(stored) {
       // Many Workers find the same news, and KV takes one write of a key a second.
-      if (stored.version > keptVersion(await namespace.get(name))) await namespace.put(name, JSON.stringify(stored));
+      if (stored.version > keptVersion(await namespace.get(name), name))
+        await namespace.put(name, JSON.stringify(stored));
     },
     remove: () => namespace.delete(name),
   };
 }
 
+/** Something is kept at a place that this package has not written. */
+class ForeignError extends Error {
+  /** Whether another program may have: it is whole, and means something. */
+  readonly isWhole: boolean;
+
+  constructor(place: string, isWhole: boolean) {
+    super(`something else is kept as \`${place}\`${isWhole ? "; give one of them another name" : ""}`);
+    this.isWhole = isWhole;
+  }
+}
+
 /**
  * What is kept at a place, as it was written.
  *
- * @throws Where this package has not written it.
+ * @throws {ForeignError}
  */
 export function parse(text: string | null | undefined, place: string): StoredSnapshot | undefined {
   if (text === null || text === undefined) return undefined;
@@ -104,18 +116,23 @@ export function parse(text: string | null | undefined, place: string): StoredSna
   }
   const { envelope, version, source, etag } = (stored ?? {}) as Partial<Record<keyof StoredSnapshot, unknown>>;
   if (typeof envelope !== "string" || typeof version !== "number") {
-    throw new Error(`something else is kept as \`${place}\`; give one of them another name`);
+    throw new ForeignError(place, typeof stored === "object" && stored !== null);
   }
   const string = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
   return { envelope, version, source: string(source), etag: string(etag) };
 }
 
-/** The version of what is kept, which only a newer one is to replace; 0 for nothing of ours. */
-export function keptVersion(text: string | null | undefined): number {
+/**
+ * The version of what is kept at a place, which only a newer one is to replace; 0 for nothing, and for what nobody can use.
+ *
+ * @throws {ForeignError} Where it may be another program's, and is not ours to replace.
+ */
+export function keptVersion(text: string | null | undefined, place: string): number {
   try {
-    return parse(text, "")?.version ?? 0;
-  } catch {
-    return 0;
+    return parse(text, place)?.version ?? 0;
+  } catch (error) {
+    if (error instanceof ForeignError && !error.isWhole) return 0;
+    throw error;
   }
 }
 

@@ -1,15 +1,15 @@
 // For testing applications: the real client with the real engine, on flags that the test sets.
 import * as ed25519 from "@noble/ed25519";
 import { sha512 } from "@noble/hashes/sha2.js";
-import { FlagstoneClient, type JsonValue, type StartOptions } from "flagstone";
+import { FlagstoneClient, type JsonValue, type StartOptions, type UntypedFlags } from "flagstone";
 
 /** By flag: the value that it serves to everyone; undefined for a flag that is not there. */
-export type FlagValues = Readonly<Record<string, JsonValue | undefined>>;
+type FlagValues<F extends object> = { readonly [K in keyof F]?: F[K] | undefined };
 
 /** A client whose flags a test sets. */
-export type TestClient = FlagstoneClient & {
+export type TestClient<F extends object = UntypedFlags> = FlagstoneClient<F> & {
   /** Sets these flags besides those set before; listeners are told as they are when a snapshot changes. */
-  set(values: FlagValues): Promise<void>;
+  set(values: FlagValues<F>): Promise<void>;
 };
 
 const ENVIRONMENT = "test";
@@ -25,30 +25,38 @@ const ENVIRONMENT = "test";
  * await flags.set({ use_new_gateway: false }); // tells `change`
  * ```
  */
-export async function testClient(values: FlagValues = {}, options: Partial<StartOptions> = {}): Promise<TestClient> {
+export async function testClient<F extends object = UntypedFlags>(
+  values: FlagValues<F> = {},
+  options: Partial<StartOptions> = {},
+): Promise<TestClient<F>> {
   ed25519.hashes.sha512 = sha512;
   const { secretKey, publicKey } = ed25519.keygen();
   const kid = "test";
   const jwk = { kty: "OKP", crv: "Ed25519", alg: "Ed25519", kid, environments: [ENVIRONMENT], x: base64url(publicKey) };
   const keys = { keys: [jwk] };
-  const client = await FlagstoneClient.start({ storage: false, ...options, environment: ENVIRONMENT, keys });
-  const all: Record<string, JsonValue | undefined> = {};
+  const client = await FlagstoneClient.start<F>({ storage: false, ...options, environment: ENVIRONMENT, keys });
+  let all: FlagValues<F> = {};
   let version = 0;
-  const set = async (values: FlagValues): Promise<void> => {
-    Object.assign(all, values);
-    const payload = snapshot(all, ++version, options.audience ?? "client");
+  const set = async (values: FlagValues<F>): Promise<void> => {
+    const next = { ...all, ...values };
+    const payload = snapshot(next, version + 1, options.audience ?? "client");
     const header = { alg: "Ed25519", b64: false, crit: ["b64"], kid, typ: "flagstone-snapshot+json" };
     const encoded = base64url(utf8(JSON.stringify(header)));
     const signature = base64url(ed25519.sign(utf8(`${encoded}.${payload}`), secretKey));
     await client.load({ payload, signatures: [{ protected: encoded, signature }] });
+    version++;
+    all = next;
   };
   await set(values);
   return Object.assign(client, { set });
 }
 
-function snapshot(values: FlagValues, version: number, audience: string): string {
-  const flags = Object.entries(values).flatMap(([key, value]) => {
+function snapshot(values: object, version: number, audience: string): string {
+  const flags = Object.entries(values as Record<string, JsonValue | undefined>).flatMap(([key, value]) => {
     if (value === undefined) return [];
+    const isSaid =
+      typeof value === "number" ? Number.isFinite(value) : !["bigint", "function", "symbol"].includes(typeof value);
+    if (!isSaid) throw new TypeError(`testClient: the flag \`${key}\` is given what JSON cannot say`);
     const plain = ["boolean", "string", "number"].includes(typeof value);
     const type = plain ? typeof value : "json";
     return [[key, { type, variants: { value }, off: "value", salt: "test", default: "value" }] as const];

@@ -16,7 +16,7 @@ use crate::snapshot::{Expected, open};
 
 /// Pin flags for one browser, to see a feature before anyone else does
 ///
-/// Signs pins and prints them as a token, or as a link that carries it. A page whose client was started with `overrides`
+/// Signs pins and prints them as a token, or as a link that carries it. A page whose client was started with `signedPins`
 /// takes them for the browser that opens the link, until they expire or its address has `?flagstone-pins=off`. It may
 /// trust a key of the testers' own for that, which can sign no snapshot.
 #[derive(clap::Args)]

@@ -47,7 +47,7 @@ pub(super) fn describe(snapshot: &Snapshot, before: Option<&Snapshot>) -> String
     });
     json.push_str(",\"changed\":");
     let changed = before.map(|before| snapshot.changes_since(before)).unwrap_or_default();
-    list(&mut json, changed, |json, flag| string(json, flag));
+    list(&mut json, changed, string);
     json.push('}');
     json
 }

@@ -416,8 +416,8 @@ test("shadow: what the callbacks throw is contained, and warned of once without 
   );
   assert.deepEqual([mismatch, incomparable], [6, 6]);
   assert.deepEqual(warnings.sort(), [
-    "flagstone: shadow of `enabled`: its callback `mismatch` failed (TypeError)",
-    "flagstone: shadow of `enabled`: its callback `waitUntil` failed (TypeError)",
+    "flagstone: `enabled`: the callback `mismatch` failed (TypeError)",
+    "flagstone: `enabled`: the callback `waitUntil` failed (TypeError)",
     "flagstone: shadow of `enabled`: the results cannot be compared (RangeError); see its option `equal`",
     "flagstone: shadow of `enabled`: the results cannot be compared (TypeError); see its option `equal`",
   ]);
@@ -632,8 +632,10 @@ test("reportMetrics: does nothing outside of pages", () => {
 });
 
 test("what the types say", () => {
-  const fixture = fileURLToPath(new URL("support/guard.types.ts", import.meta.url));
-  const program = ts.createProgram([fixture], {
+  const fixtures = ["guard", "client"].map((name) =>
+    fileURLToPath(new URL(`support/${name}.types.ts`, import.meta.url)),
+  );
+  const program = ts.createProgram(fixtures, {
     strict: true,
     noEmit: true,
     target: ts.ScriptTarget.ES2022,
@@ -642,6 +644,7 @@ test("what the types say", () => {
     lib: ["lib.es2022.d.ts", "lib.dom.d.ts"],
     types: [],
     skipLibCheck: true,
+    paths: { flagstone: [`${pkg}client.d.ts`], "flagstone/testing": [`${pkg}testing.d.ts`] },
   });
   const host = { getCanonicalFileName: String, getCurrentDirectory: () => process.cwd(), getNewLine: () => "\n" };
   assert.equal(ts.formatDiagnostics(ts.getPreEmitDiagnostics(program), host), "");

@@ -319,8 +319,10 @@ for (const [name, make] of Object.entries(storages)) {
 test("a file is always whole, and nothing is left beside it", async () => {
   const path = join(folder, "whole", "flags.json");
   const versions = Array.from({ length: 30 }, (_, version) => version + 1);
-  await Promise.all(versions.map((version) => fileStorage(path).write({ envelope: on(version), version })));
-  assert.ok(JSON.parse(readFileSync(path, "utf8")).version >= 1);
+  const storage = fileStorage(path);
+  const shuffled = versions.map((_, index) => versions[(index * 7) % versions.length]);
+  await Promise.all(shuffled.map((version) => storage.write({ envelope: on(version), version })));
+  assert.equal((await storage.read()).version, versions.length);
   assert.deepEqual(readdirSync(join(folder, "whole")), ["flags.json"]);
   writeFileSync(path, "{ cut off");
   await assert.rejects(fileStorage(path).read(), /something else/);
@@ -350,6 +352,52 @@ test("an inlined envelope survives being inlined", async () => {
   assert.equal(client.string("evil", ""), evil.variants.a);
 });
 
+test("pins that are none are refused, and a flag that is given nothing is not pinned", async () => {
+  const start1 = (pins) => start({ source: on(1), pins });
+  for (const pins of [{ flag: true }, { flag: 5 }, ["flag"], "flag", { flag: { variant: "on" } }]) {
+    await assert.rejects(start1(pins), { name: "TypeError", message: /^pins/ });
+  }
+  const client = await start1({ flag: undefined });
+  assert.equal(client.details("flag", false).flagMetadata.step, "default");
+  assert.throws(() => client.subject({}, { pins: { flag: true } }), { name: "TypeError", message: /^pins: `flag`/ });
+  assert.equal(client.boolean("flag", false), true);
+});
+
+test("a key that was replaced signs no pins any more", async () => {
+  const [first, second] = [keyPair("first"), keyPair("second")];
+  const options = { environment: "production", keys: first.keys, poll: false, signedPins: {} };
+  const client = await FlagstoneClient.start({ ...options, source: envelope(snapshot({ flags }), first) });
+  clients.add(client);
+  client.setKeys(second.keys);
+  await assert.rejects(client.readPins(pinned({ enabled: null }, { key: first })), { code: "ENVELOPE" });
+  assert.deepEqual(await client.readPins(pinned({ enabled: null }, { key: second })), { enabled: null });
+  await client.close();
+  for (const late of [client.readPins("x"), client.refresh(), client.load(on(9))]) await assert.rejects(late, /closed/);
+  assert.throws(() => client.setKeys(keys), /closed/);
+});
+
+test("a request's pins come from its link or its cookie, and are remembered or forgotten", async () => {
+  const tester = keyPair("tester-1");
+  const warnings = [];
+  const client = await start({ source: on(1), signedPins: { keys: tester.keys }, warn: (text) => warnings.push(text) });
+  const token = pinned({ flag: null }, { key: tester });
+  const ask = (query, cookie) =>
+    client.requestPins(new Request(`https://app.example/${query}`, { headers: cookie ? { cookie } : {} }));
+  assert.deepEqual(await ask(""), {});
+  const remember = `flagstone-pins=${token}; Path=/; SameSite=Lax; Secure`;
+  assert.deepEqual(await ask(`?flagstone-pins=${token}`), { pins: { flag: null }, cookie: remember });
+  assert.deepEqual(await ask("", `a=b; flagstone-pins=${token}; c=d`), { pins: { flag: null } });
+  const forget = "flagstone-pins=; Max-Age=0; Path=/; SameSite=Lax; Secure";
+  assert.deepEqual(await ask("?flagstone-pins=off", `flagstone-pins=${token}`), { cookie: forget });
+  assert.deepEqual(warnings, []);
+  // What a mail program broke, or somebody made up: nothing of it comes into a header.
+  assert.deepEqual(await ask(`?flagstone-pins=${token.slice(0, 9)}%0A${token.slice(9)}`), {});
+  assert.deepEqual(await ask("", "flagstone-pins=no%20pins"), { cookie: forget });
+  const five = pinned({ flag: 5 }, { key: tester });
+  assert.deepEqual(await ask(`?flagstone-pins=${five}`), {});
+  assert.equal(warnings.length, 1);
+});
+
 test("pins of a subject are its own", async () => {
   const client = await start({ source: on(1, { color: flags.color }), pins: { color: "green" } });
   const user = { targetingKey: "user-42" };
@@ -374,7 +422,7 @@ function pinned(pins, { environment = "production", expires = "2100-01-01T00:00:
 
 test("signed pins are read, and others refused", async () => {
   const tester = keyPair("tester-1");
-  const client = await start({ source: on(1), overrides: { keys: tester.keys } });
+  const client = await start({ source: on(1), signedPins: { keys: tester.keys } });
   const pins = await client.readPins(pinned({ flag: null }, { key: tester }));
   assert.deepEqual(pins, { flag: null });
   assert.equal(client.subject({}, { pins }).boolean("flag", true), false);
@@ -392,7 +440,7 @@ test("signed pins are read, and others refused", async () => {
   });
   // A tester's key signs no snapshot.
   await assert.rejects(client.load(envelope(snapshot({ version: 2, flags }), tester)), { code: "ENVELOPE" });
-  await assert.rejects((await start({ source: on(1) })).readPins(pinned({ flag: null })), /overrides/);
+  await assert.rejects((await start({ source: on(1) })).readPins(pinned({ flag: null })), /signedPins/);
 });
 
 test("says what is wrong with how it is started", async () => {

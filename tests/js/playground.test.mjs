@@ -215,14 +215,17 @@ test("the server's engine gives each of them the same", async () => {
 });
 
 test("what a schedule decides changes when it is due", async () => {
-  const due = new Date(Date.now() + 8000).toISOString();
+  const due = new Date(Date.now() + 15_000).toISOString();
   const schedule = `{before: 0, steps: [{at: ${due}, percent: 100}]}`;
   await define(
     page,
     `flags:\n  later: {client: true, salt: later-1, default: {ramp: {schedule: ${schedule}, serve: on}}}\n`,
   );
   await page.locator("#context").fill('{"targetingKey": "user-1"}');
-  await page.waitForFunction(() => document.querySelector("#browser .value").textContent === "true");
+  const shows = (text) =>
+    page.waitForFunction((text) => document.querySelector("#browser .value").textContent === text, text);
+  await shows("false");
+  await shows("true");
   await verdict(page, "same");
   assert.equal(await page.locator("#server .value").innerText(), "true");
   assert.equal(await page.locator("#percent").inputValue(), "100");

@@ -1,5 +1,5 @@
 // One client for all requests of an isolate: where its snapshots come from, how it starts and how it stays current.
-import { FlagstoneClient, cacheStorage, kvStorage, type KeySet, type Pins } from "flagstone";
+import { FlagstoneClient, cacheStorage, kvStorage, type KeySet } from "flagstone";
 
 export interface FlagsEnv {
   /** Whose snapshots are taken. */
@@ -64,7 +64,7 @@ async function load(env: FlagsEnv): Promise<void> {
     ...(SNAPSHOTS !== undefined
       ? { source: `https://bucket.invalid/${name}`, fetch: bucketFetch(SNAPSHOTS) }
       : SNAPSHOT_URL !== undefined && { source: SNAPSHOT_URL }),
-    ...(PIN_KEYS !== undefined && { overrides: { keys: PIN_KEYS } }),
+    ...(PIN_KEYS !== undefined && { signedPins: { keys: PIN_KEYS } }),
   });
   // The first to have a snapshot stays.
   if (flags === undefined && client.version !== undefined) flags = client;
@@ -80,32 +80,4 @@ function bucketFetch(bucket: R2Bucket): typeof fetch {
     const headers = { ETag: object.httpEtag };
     return "body" in object ? new Response(object.body, { headers }) : new Response(null, { status: 304, headers });
   };
-}
-
-/** The link's parameter, and the cookie, in which the package's pins for one browser come. */
-const PINS = "flagstone-pins";
-/** What a link says for no pins any more. */
-const NO_PINS = "off";
-
-/** The flags that a tester has pinned, by a signed link or the cookie that remembers it. */
-export async function readPins(
-  request: Request,
-  client: FlagstoneClient,
-  env: FlagsEnv,
-): Promise<{ pins?: Pins; cookie?: string }> {
-  if (env.PIN_KEYS === undefined) return {};
-  const url = new URL(request.url);
-  const attributes = `Path=/; SameSite=Lax${url.protocol === "https:" ? "; Secure" : ""}`;
-  const linked = url.searchParams.get(PINS);
-  if (linked === NO_PINS) return { cookie: `${PINS}=; Max-Age=0; ${attributes}` };
-  const token = linked ?? new RegExp(`(?:^|;\\s*)${PINS}=([\\w-]+)`).exec(request.headers.get("Cookie") ?? "")?.[1];
-  if (token === undefined) return {};
-  try {
-    const pins = await client.readPins(token);
-    return linked === null ? { pins } : { pins, cookie: `${PINS}=${linked}; ${attributes}` };
-  } catch (error) {
-    // Forged, or of last week: no reason to treat its bearer other than anybody.
-    console.warn(`pins are not taken: ${String(error)}`);
-    return {};
-  }
 }

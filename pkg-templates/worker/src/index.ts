@@ -1,6 +1,6 @@
 // Routes each user to the new system or to the old one, as a flag says; whenever in doubt, to the old one.
 import { anonymousIdCookie, readAnonymousId, type FlagstoneClient } from "flagstone";
-import { currentFlags, readPins, type FlagsEnv } from "./flags.js";
+import { currentFlags, type FlagsEnv } from "./flags.js";
 import { NEW, OLD, forward, withoutSharedCaching, type OriginsEnv, type System } from "./origins.js";
 
 /** What wrangler.jsonc configures. */
@@ -65,7 +65,7 @@ async function decide(request: Request, env: Env, ctx: ExecutionContext): Promis
 
     const { anonymousId, cookie } = identify(request, flags);
     const user = await signedInUser(request, env);
-    const { pins, cookie: pinsCookie } = await readPins(request, flags, env);
+    const { pins, cookie: pinsCookie } = await flags.requestPins(request);
     const subject = flags.subject({ targetingKey: user ?? anonymousId, anonymousId }, pins && { pins });
 
     const { value, reason, flagMetadata } = subject.details(env.FLAG, OLD as string);

@@ -14,7 +14,7 @@ const link = (pins, { expires = "2100-01-01T00:00:00Z", key = tester } = {}) => 
 };
 const imported = entry(".", ["browser", "import"]).replace("./", "/pkg/");
 const options = { source: "/client.json", environment: "production", keys: production.keys, storage: false };
-const overrides = { keys: tester.keys };
+const signedPins = { keys: tester.keys };
 
 let browser, server;
 before(async () => {
@@ -31,7 +31,7 @@ after(async () => {
 });
 
 /** What a client says on a page, opened in this browser with this in its address. */
-async function visit(context, query, startOptions = { ...options, overrides }) {
+async function visit(context, query, startOptions = { ...options, signedPins }) {
   const page = await context.newPage();
   await page.goto(`${server.base}/page.html${query}`);
   const answer = await page.evaluate(
