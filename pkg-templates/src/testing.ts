@@ -26,7 +26,7 @@ const ENVIRONMENT = "test";
  * ```
  */
 export async function testClient<F extends object = UntypedFlags>(
-  values: FlagValues<F> = {},
+  values: FlagValues<NoInfer<F>> = {},
   options: Partial<StartOptions> = {},
 ): Promise<TestClient<F>> {
   ed25519.hashes.sha512 = sha512;

@@ -38,13 +38,9 @@ export async function typed(): Promise<void> {
   flags.string("theme", "blue");
   // @ts-expect-error no such flag
   flags.subject(user).details("layuot", {});
+  const one = (): number => 1;
   // @ts-expect-error a flag of another type
-  flags.guard(
-    "theme",
-    user,
-    () => 1,
-    () => 2,
-  );
+  flags.guard("theme", user, one, one);
   // @ts-expect-error no context
   flags.boolean("use_new_gateway", false, "user-42");
   // @ts-expect-error no key
