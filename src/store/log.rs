@@ -262,7 +262,18 @@ impl Log {
         new: NewEntry,
         keys: &[&SigningKey],
     ) -> Result<Record, StoreError> {
-        let version = Log::version_after(head);
+        self.append_as(Log::version_after(head), head, new, keys).await
+    }
+
+    /// As [`Log::append`], with a version of the caller's choice. A higher one than the next leaves out what clients have
+    /// seen of entries that the log has lost.
+    pub(super) async fn append_as(
+        &self,
+        version: u64,
+        head: Option<&Record>,
+        new: NewEntry,
+        keys: &[&SigningKey],
+    ) -> Result<Record, StoreError> {
         if version >= 1 << 53 {
             return Err(StoreError::Refused(format!("version {version} is too high; versions end below 2^53")));
         }
@@ -289,7 +300,12 @@ impl Log {
             StoreError::Refused("none of the signing keys is trusted here; add it to the trusted keys first".to_owned())
         })?;
 
-        let newest = self.newest().await?.map(|newest| newest.record.sha256);
+        let newest = match self.newest().await {
+            // To go above what clients have seen is how this is mended.
+            Err(StoreError::Behind { current, .. }) if current < version => self.head().await?,
+            newest => newest?.map(|newest| newest.record),
+        };
+        let newest = newest.map(|newest| newest.sha256);
         if newest.as_ref() != head.map(|record| &record.sha256) {
             return Err(StoreError::Conflict { version });
         }

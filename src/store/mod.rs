@@ -27,7 +27,11 @@
 mod entry;
 mod error;
 mod log;
+mod operation;
+mod operator;
 
 pub use entry::{Entry, NewEntry, Record};
 pub use error::StoreError;
 pub use log::{History, Log};
+pub use operation::{Operation, Target};
+pub use operator::{Meanwhile, OperationError, Operator, Outcome, Publication, Request};

@@ -63,7 +63,8 @@ pub use state::{FlagState, Kill, PercentState, State};
 
 use crate::Timestamp;
 use crate::snapshot::FlagType;
-use problem::{Path, Position, Step, did_you_mean, list, sort};
+use problem::{Path, Position, Step, sort};
+pub(crate) use problem::{did_you_mean, list};
 use yaml::{Kind, Node};
 
 /// A text to read, and the name that problems call it by.
@@ -344,7 +345,7 @@ pub struct Exclusion {
 }
 
 impl Exclusion {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.segments.is_empty() && self.positions.is_empty()
     }
 }
@@ -742,7 +743,7 @@ impl Definitions {
     }
 
     /// The segments that the flag uses, directly and through others.
-    fn segments_of<'d>(&'d self, flag: &'d Flag) -> BTreeSet<&'d str> {
+    pub(crate) fn segments_of<'d>(&'d self, flag: &'d Flag) -> BTreeSet<&'d str> {
         let mut found = BTreeSet::new();
         let mut open = flag.named_segments();
         while let Some(name) = open.pop() {

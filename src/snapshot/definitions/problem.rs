@@ -155,7 +155,7 @@ impl fmt::Display for Path {
 }
 
 /// "did you mean `off`?", where a candidate is near enough to have been meant.
-pub(super) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let folded = word.to_lowercase();
     let allowed = (word.chars().count() / 3).max(1);
     candidates
@@ -167,7 +167,7 @@ pub(super) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = 
 }
 
 /// The names, quoted, for a sentence; long lists end in a count.
-pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 12;
     let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
     let more = names.len().saturating_sub(SHOWN);
