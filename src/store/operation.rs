@@ -174,8 +174,10 @@ impl Operation {
     pub(super) fn goes_by(&self, definitions: &Definitions, state: &State) -> Value {
         let of = |key: &String, pick: &dyn Fn(&FlagState) -> FlagState| {
             let flag = definitions.flags.get(key);
-            let state = state.flags.get(key).map(|state| FlagState { salt: state.salt.clone(), ..pick(state) });
-            json!({"flags": {key: flag}, "state": {"flags": {key: state}}})
+            // What was of another salt does not count, just as if it was not there.
+            let state = state.flags.get(key).filter(|state| flag.is_some_and(|flag| state.fits(flag)));
+            let state = state.map(pick).unwrap_or_default();
+            json!({"flags": {key: flag}, "state": {"flags": {key: FlagState { salt: String::new(), ..state }}}})
         };
         match self {
             Operation::Kill(_) => Value::Null,

@@ -258,7 +258,7 @@ impl State {
 }
 
 impl FlagState {
-    fn fits(&self, flag: &Flag) -> bool {
+    pub(crate) fn fits(&self, flag: &Flag) -> bool {
         flag.salt.as_ref() == Some(&self.salt)
     }
 
