@@ -150,9 +150,10 @@ fn instant(text: &str) -> Timestamp {
     text.parse().expect("this is an instant")
 }
 
-const VERBS: [&str; 15] = [
-    "init", "keygen", "lint", "schema", "publish", "log", "diff", "verify", "eval", "explain", "pin", "simulate",
-    "stale", "types", "parity",
+const VERBS: [&str; 29] = [
+    "init", "keygen", "lint", "schema", "publish", "kill", "restore", "ramp", "enable", "disable", "allow", "deny",
+    "exclude", "unlist", "readmit", "revert", "promote", "resign", "recover", "log", "diff", "verify", "eval",
+    "explain", "pin", "simulate", "stale", "types", "parity",
 ];
 
 const SERVER: &str = "published/production/current/server.json";
@@ -817,7 +818,7 @@ fn publish_refuses_what_it_must_and_writes_nothing_then() {
     place.write("flags.yaml", &good);
     place.publish(&["--reason", "r", "--expires", "soon"]).bad(2, &["--expires"]);
     place.publish(&[]).bad(2, &["--reason"]);
-    place.publish(&["--reason", "r", "--reset", "nothing"]).bad(2, &["--reset nothing: there is no such flag"]);
+    place.publish(&["--reason", "r", "--reset", "nothing"]).bad(2, &["there is no flag `nothing`"]);
     place.publish(&["--reason", "r", "--key", "no.jwk"]).bad(3, &["no.jwk: cannot read it"]);
     let message = "not a signing key: this is a set of public keys; give the private key, a `.private.jwk`";
     place.publish(&["--reason", "r", "--key", KEYS]).bad(3, &[KEYS, message]);
@@ -1370,4 +1371,222 @@ fn colour_is_for_terminals_and_for_those_who_want_it() {
     };
     assert!(lint(&[("CLICOLOR_FORCE", "1")]).out.contains("\x1b["));
     assert!(!lint(&[("NO_COLOR", "1")]).out.contains('\x1b'));
+}
+
+impl Place {
+    /// A verb that writes to production.
+    fn write_log(&self, arguments: &[&str]) -> Run {
+        let to = ["--environment", "production", "--store", "published", "--key", "keys/production.private.jwk"];
+        self.run(&[arguments, &to, &["--author", "dana@example.com", "--reason", "Errors"]].concat())
+    }
+
+    fn newest(&self) -> Value {
+        self.run(&["log", "--store", "published", "--json"]).good().json()[0].clone()
+    }
+
+    fn served(&self, user: &str) -> (String, String) {
+        let context = json!({"targetingKey": user}).to_string();
+        let arguments = ["--flag", "new_checkout", "--context", &context];
+        let answer = self.eval("published/production/current/server.json", &arguments).good().json();
+        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+        (text("variant"), text("reason"))
+    }
+}
+
+#[test]
+fn a_kill_can_be_undone_as_it_says() {
+    let place = Place::published();
+    place.write_log(&["ramp", "new_checkout", "--percent", "100"]).good();
+    let before = place.served("u");
+    assert_eq!(before.0, "on");
+    let run = place.write_log(&["kill", "new_checkout"]).good();
+    assert!(run.out.starts_with("killed: version 3 of `production`\n"), "{}", run.out);
+    assert_eq!(place.served("u"), ("off".to_owned(), "DISABLED".to_owned()));
+    let entry = place.newest();
+    assert_eq!((&entry["author"], &entry["reason"]), (&json!("dana@example.com"), &json!("Errors")));
+
+    let run = place.write_log(&["kill", "new_checkout"]).good();
+    assert_eq!(run.out, "nothing to do: version 3 of `production` has it so already\n");
+
+    let run = place.write_log(&["kill", "new_checkout", "--json", "--reason", "Other"]);
+    assert_eq!(run.code, 2, "a reason given twice");
+    let killed = place
+        .run(&[
+            "kill",
+            "--all",
+            "--environment",
+            "production",
+            "--store",
+            "published",
+            "--reason",
+            "All",
+            "--key",
+            "keys/production.private.jwk",
+            "--author",
+            "dana",
+            "--json",
+        ])
+        .good()
+        .json();
+    assert_eq!(
+        (&killed["changed"], &killed["version"], &killed["state"][0]["path"]),
+        (&json!(true), &json!(4), &json!("killedAll.reason"))
+    );
+    let undo = killed["undo"].as_str().unwrap();
+    assert_eq!(
+        undo,
+        "flagstone restore --all --environment production --store published --key keys/production.private.jwk --reason …"
+    );
+    let words: Vec<&str> = undo.split(' ').skip(1).collect();
+    place.run(&[&words[..], &["--author", "dana"]].concat()).good();
+    place.write_log(&["restore", "new_checkout"]).good();
+    assert_eq!(place.served("u"), before);
+    place.run(&["verify", "--store", "published", "--keys", KEYS]).good();
+}
+
+#[test]
+fn where_to_write_can_come_from_the_environment() {
+    let place = Place::published();
+    let mut command = place.command(&["kill", "new_checkout", "--reason", "Errors"]);
+    for (name, value) in [
+        ("FLAGSTONE_ENVIRONMENT", "production"),
+        ("FLAGSTONE_STORE", "published"),
+        ("FLAGSTONE_KEY", "keys/production.private.jwk"),
+        ("FLAGSTONE_AUTHOR", "dana"),
+    ] {
+        command.env(name, value);
+    }
+    Run::of(command).good();
+    assert_eq!(place.newest()["author"], "dana");
+}
+
+#[test]
+fn operators_set_percents_and_lists() {
+    let place = Place::published();
+    let ramp = |percent: &str| place.write_log(&["ramp", "new_checkout", "--percent", percent]);
+    let run = ramp("12.5").good();
+    assert!(run.out.contains("new_checkout") && run.out.contains("12.5"), "{}", run.out);
+    ramp("0").good();
+    assert_eq!(place.served("user-7").0, "off");
+    place.write_log(&["allow", "new_checkout", "user-7", "user-8"]).good();
+    assert_eq!(place.served("user-7").0, "on");
+    place.write_log(&["exclude", "new_checkout", "--user", "user-8", "--positions", "10-12.5"]).good();
+    assert_eq!(place.served("user-8").0, "off");
+    place.write_log(&["readmit", "new_checkout"]).good();
+    assert_eq!(place.served("user-8").0, "on");
+    place.write_log(&["deny", "new_checkout", "user-7"]).good();
+    assert_eq!(place.served("user-7").0, "off");
+    place.write_log(&["unlist", "new_checkout", "user-7", "user-8"]).good();
+    place.write_log(&["disable", "new_checkout"]).good();
+    assert_eq!(place.served("user-7").1, "DISABLED");
+    place.write_log(&["enable", "new_checkout"]).good();
+    place.write_log(&["enable", "new_checkout", "--as-defined"]).good();
+    place.write_log(&["ramp", "new_checkout", "--as-defined"]).good();
+    let last = place.newest()["version"].as_u64().unwrap();
+    let diff = place.run(&["diff", "--store", "published", "1", &last.to_string(), "--json"]).good().json();
+    assert_eq!((&diff["definitions"], &diff["state"]), (&json!([]), &json!([])));
+    let rehearsal = place.write_log(&["ramp", "new_checkout", "--percent", "33", "--dry-run"]).good();
+    assert!(rehearsal.out.starts_with("would set: version "), "{}", rehearsal.out);
+    assert_eq!(place.newest()["version"], last);
+}
+
+#[test]
+fn operators_are_told_what_is_wrong() {
+    let place = Place::published();
+    for (code, arguments, message) in [
+        (2, &["kill", "new_chekout"][..], "there is no flag `new_chekout`; did you mean `new_checkout`?"),
+        (2, &["kill"], "required"),
+        (2, &["kill", "new_checkout", "--all"], "cannot be used with"),
+        (2, &["kill", "--tag", "nonesuch"], "no flag has the tag `nonesuch`"),
+        (2, &["ramp", "new_checkout"], "required"),
+        (2, &["ramp", "new_checkout", "--percent", "101"], "`101` is not a percent from 0 to 100"),
+        (2, &["ramp", "new_checkout", "--percent", "NaN"], "`NaN` is not a percent"),
+        (1, &["ramp", "new_checkout", "--percent", "5", "--rule", "nonesuch"], "`new_checkout` has no rule `nonesuch`"),
+        (2, &["exclude", "new_checkout"], "required"),
+        (2, &["exclude", "new_checkout", "--positions", "10"], "write a range as 10-12.5"),
+        (2, &["revert", "9"], "there is no version 9; the newest is 1"),
+        (2, &["recover", "--above", "0"], "the log is at version 1 already"),
+        (2, &["ramp", "new_checkout", "--percent", "5", "--expected", "7"], "there is no version 7; the newest is 1"),
+    ] {
+        let run = place.write_log(arguments);
+        assert_eq!(run.code, code, "{arguments:?}: {}", run.err);
+        assert!(run.err.contains(message), "{arguments:?}: {}", run.err);
+    }
+    let kill = ["kill", "new_checkout", "--environment", "production", "--key", "keys/production.private.jwk"];
+    place.run(&[&kill[..], &["--store", "nowhere", "--reason", "Errors"]].concat()).bad(3, &["there is no log here"]);
+    place.run(&[&kill[..], &["--store", "published", "--reason", " "]].concat()).bad(2, &["the reason is blank"]);
+
+    // Who looked at version 1 does not overwrite what was set since.
+    place.write_log(&["ramp", "new_checkout", "--percent", "20"]).good();
+    place
+        .write_log(&["ramp", "new_checkout", "--percent", "30", "--expected", "1"])
+        .bad(1, &["others changed meanwhile", "version 2, dana@example.com", "Errors"]);
+    place.write_log(&["kill", "new_checkout", "--expected", "1"]).good();
+}
+
+#[test]
+fn definitions_go_back_and_from_one_environment_to_another() {
+    let place = Place::published();
+    place.edit("flags.yaml", "percent: 10", "percent: 20");
+    place.publish(&["--reason", "More"]).good();
+    place.write_log(&["kill", "new_checkout"]).good();
+    let run = place.write_log(&["revert", "1"]).good();
+    assert!(run.out.starts_with("reverted: version 4 of `production`") && run.out.contains("20 → 10"), "{}", run.out);
+    assert!(run.out.contains("to undo it: flagstone revert 3 "), "{}", run.out);
+    assert_eq!(place.served("u").1, "DISABLED", "a revert undoes no kill");
+
+    let keygen = ["keygen", "--environment", "staging", "--out", "staging.private.jwk", "--public", "staging.jwks"];
+    place.run(&keygen).good();
+    let staging = ["--key", "staging.private.jwk", "--reason", "Try it", "--author", "ana"];
+    let to_staging = ["publish", "flags.yaml", "--environment", "staging", "--store", "published"];
+    place.run(&[&to_staging[..], &staging].concat()).good();
+    let promote = [
+        "promote",
+        "--from",
+        "staging",
+        "--to",
+        "production",
+        "--store",
+        "published",
+        "--reason",
+        "Tested",
+        "--key",
+        "keys/production.private.jwk",
+        "--keys",
+        "staging.jwks",
+    ];
+    let rehearsal = place.run(&[&promote[..], &["--dry-run"]].concat()).good();
+    assert!(rehearsal.out.starts_with("would promote: version 5 of `production`"), "{}", rehearsal.out);
+    assert!(rehearsal.out.contains("10 → 20"), "{}", rehearsal.out);
+    assert_eq!(place.newest()["version"], 4);
+    place.run(&promote).good();
+    assert_eq!(place.newest()["version"], 5);
+    assert_eq!(place.served("u").1, "DISABLED", "nor does a promotion");
+    // Who does not trust staging's key takes nothing from there.
+    place.run(&promote[..promote.len() - 2]).bad(1, &["signed by"]);
+    let itself = [
+        "promote",
+        "--from",
+        "staging",
+        "--to",
+        "staging",
+        "--store",
+        "published",
+        "--reason",
+        "Tested",
+        "--key",
+        "staging.private.jwk",
+    ];
+    place.run(&itself).bad(2, &["to be promoted to itself"]);
+}
+
+#[test]
+fn snapshots_are_renewed() {
+    let place = Place::published();
+    let run = place.write_log(&["resign", "--within", "2d"]).good();
+    assert!(run.out.starts_with("nothing to do: version 1"), "{}", run.out);
+    let run = place.write_log(&["resign", "--within", "8d", "--expires", "30d"]).good();
+    assert!(run.out.starts_with("renewed: version 2"), "{}", run.out);
+    place.write_log(&["resign"]).good();
+    assert_eq!(place.newest()["version"], 3);
 }

@@ -132,9 +132,12 @@ pub fn thousands(number: u64) -> String {
 
 /// Runs what the store does.
 pub fn wait<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    runtime()?.block_on(work).map_err(Failure::from)
+}
+
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::File(format!("the system refuses what the store needs: {error}")))?;
-    runtime.block_on(work).map_err(Failure::from)
+        .map_err(|error| Failure::File(format!("the system refuses what the store needs: {error}")))
 }

@@ -151,7 +151,7 @@ impl Diff {
     }
 
     fn version_side(&self, log: &Log, version: u64) -> Result<Side, Failure> {
-        let (definitions, state) = contents(&self.store.entry(log, version)?)?;
+        let (definitions, state) = self.store.entry(log, version)?.contents()?;
         Ok(Side { name: format!("version {version}"), definitions, state: Some(state) })
     }
 }
@@ -159,19 +159,6 @@ impl Diff {
 fn files_side(path: &str) -> Result<Side, Failure> {
     let definitions = Project::read(&[Path::new(path).to_owned()])?.definitions()?;
     Ok(Side { name: path.to_owned(), definitions, state: None })
-}
-
-/// What an entry of a log holds.
-pub fn contents(record: &Record) -> Result<(Definitions, State), Failure> {
-    fn read<T: serde::de::DeserializeOwned>(value: &Value, what: &str, version: u64) -> Result<T, Failure> {
-        serde_json::from_value(value.clone()).map_err(|error| {
-            Failure::File(format!(
-                "entry {version}: its {what} cannot be read: {error}; a newer Flagstone may read them"
-            ))
-        })
-    }
-    let entry = &record.entry;
-    Ok((read(&entry.definitions, "definitions", entry.version)?, read(&entry.state, "state", entry.version)?))
 }
 
 /// Says what a change does that its lines do not show, and returns the warnings.

@@ -9,16 +9,19 @@ mod init;
 mod keygen;
 mod lint;
 mod log;
+mod operate;
 mod parity;
 mod pin;
 mod population;
 mod publish;
+mod republish;
 mod simulate;
 mod snapshot;
 mod stale;
 mod table;
 mod types;
 mod verify;
+mod write;
 
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
@@ -29,8 +32,8 @@ use clap::{Parser, Subcommand};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  it is done; the answer is yes
-  1  the answer is no: lint found errors, a signature or a version was refused, a flag is stale,
-     runtimes differ
+  1  the answer is no: lint found errors, a signature or a version was refused, somebody else
+     changed the same meanwhile, a flag is stale, runtimes differ
   2  the command line makes no sense
   3  a file could not be read or written, or is not what it should be
 
@@ -55,6 +58,21 @@ enum Command {
     #[command(after_help = "Example:\n  flagstone schema > flags.schema.json")]
     Schema,
     Publish(publish::Publish),
+    Kill(operate::Kill),
+    Restore(operate::Restore),
+    Ramp(operate::Ramp),
+    Enable(operate::Enable),
+    /// Disable a flag, in place of the definition
+    Disable(operate::Enable),
+    Allow(operate::Allow),
+    Deny(operate::Deny),
+    Exclude(operate::Exclude),
+    Unlist(operate::Unlist),
+    Readmit(operate::Readmit),
+    Revert(republish::Revert),
+    Promote(republish::Promote),
+    Resign(republish::Resign),
+    Recover(republish::Recover),
     Log(log::LogArgs),
     Diff(diff::Diff),
     Verify(verify::Verify),
@@ -96,6 +114,20 @@ fn run(command: Command, out: &mut dyn Write) -> Result<Answer, Failure> {
             Ok(Answer::Yes)
         }
         Command::Publish(publish) => publish.run(out),
+        Command::Kill(kill) => kill.run(out),
+        Command::Restore(restore) => restore.run(out),
+        Command::Ramp(ramp) => ramp.run(out),
+        Command::Enable(enable) => enable.run(out, true),
+        Command::Disable(disable) => disable.run(out, false),
+        Command::Allow(allow) => allow.run(out),
+        Command::Deny(deny) => deny.run(out),
+        Command::Exclude(exclude) => exclude.run(out),
+        Command::Unlist(unlist) => unlist.run(out),
+        Command::Readmit(readmit) => readmit.run(out),
+        Command::Revert(revert) => revert.run(out),
+        Command::Promote(promote) => promote.run(out),
+        Command::Resign(resign) => resign.run(out),
+        Command::Recover(recover) => recover.run(out),
         Command::Log(log) => log.run(out),
         Command::Diff(diff) => diff.run(out),
         Command::Verify(verify) => verify.run(out),

@@ -1,16 +1,15 @@
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use flagstone::snapshot::definitions::{Change, Definitions, FlagState, Options, Problem, State, compile, diff};
-use flagstone::snapshot::{Envelope, EnvelopeError, SigningKey, TrustedKeys, Typ};
-use flagstone::store::{Log, NewEntry, StoreError};
-use flagstone::{Audience, Timestamp};
+use flagstone::Audience;
+use flagstone::snapshot::definitions::{Change, Definitions, diff};
+use flagstone::store::{OperationError, Operator, Outcome, Publication, Record};
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, BOLD, DIM, Failure, GREEN, note, thousands, wait, warn, warn_of, write_json};
-use crate::diff::{contents, warn_of_moves, write_changes};
-use crate::files::{Project, author, signing_key, trusted_keys};
+use crate::answer::{Answer, BOLD, DIM, Failure, GREEN, note, runtime, thousands, warn, warn_of, write_json};
+use crate::diff::{warn_of_moves, write_changes};
+use crate::files::Project;
+use crate::write::{WriteTo, failure};
 
 /// Publish definitions
 ///
@@ -27,219 +26,87 @@ pub struct Publish {
     /// Files of definitions, or folders of them
     #[arg(value_name = "FILE|DIR", default_value = ".")]
     paths: Vec<PathBuf>,
-    /// The environment to publish to
-    #[arg(long, value_name = "NAME")]
-    environment: String,
-    /// The folder that holds the log; it is made if it is not there
-    #[arg(long, value_name = "FOLDER")]
-    store: String,
-    /// A private key to sign with; give it again while keys are being replaced
-    #[arg(long, value_name = "FILE", required = true)]
-    key: Vec<PathBuf>,
-    /// Keys that are trusted besides those that sign (a JWK Set), where another key signed the newest version
-    #[arg(long, value_name = "JWKS")]
-    keys: Option<PathBuf>,
-    /// Who publishes; by default your name on this system
-    #[arg(long, value_name = "NAME")]
-    author: Option<String>,
-    /// Why
-    #[arg(long, value_name = "TEXT")]
-    reason: String,
-    /// How long clients may load their snapshot: 7d, 12h, 30m
-    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
-    expires: Duration,
+    #[command(flatten)]
+    to: WriteTo,
     /// Publish although the state overrides some of the edits
     #[arg(long)]
     keep_state: bool,
     /// Drop what operators changed of a flag, all but a kill
     #[arg(long, value_name = "FLAG")]
     reset: Vec<String>,
-    /// Do everything but publish
-    #[arg(long)]
-    dry_run: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// A snapshot to publish.
-struct Compiled {
-    audience: Audience,
-    payload: String,
-    /// Of the signed file.
-    bytes: usize,
-}
-
-/// What was published, or would be.
-struct Publication {
-    version: u64,
-    edits: Vec<Change>,
-    state_edits: Vec<Change>,
-    overridden: Vec<Change>,
-    warnings: Vec<Problem>,
-    snapshots: Vec<Compiled>,
 }
 
 impl Publish {
     pub fn run(self, out: &mut dyn Write) -> Result<Answer, Failure> {
+        let WriteTo { environment, writing } = &self.to;
         let project = Project::read(&self.paths)?;
         let definitions = project.definitions()?;
-        let keys = self.key.iter().map(|path| signing_key(path)).collect::<Result<Vec<_>, _>>()?;
-        let author = self.author.clone().map_or_else(author, Ok)?;
-        let log = self.log(&keys)?;
-        let head = match &log {
-            Some(log) => wait(async { log.head().await.map_err(name_keys) })?,
-            None => None,
-        };
-        let (before, old_state) = head.as_ref().map(contents).transpose()?.unwrap_or_default();
-        let state = self.reset(&old_state, &definitions)?.keep_kills(&before, &definitions);
-
-        let edits = diff(&before, &definitions);
-        let overridden = state.overridden(&before, &definitions);
-        let version = Log::version_after(head.as_ref());
-        if !overridden.is_empty() && !self.keep_state {
-            if self.json {
-                write_json(out, &json!({"published": false, "version": version, "overridden": overridden}))?;
+        let operator = writing.operator(environment, true)?;
+        let (keep_state, reset) = (self.keep_state, self.reset.clone());
+        let publication = Publication { definitions: definitions.clone(), keep_state, reset };
+        let published = runtime()?.block_on(operator.publish(&publication, &writing.request()?));
+        let outcome = match published {
+            Ok(outcome) => outcome,
+            Err(OperationError::Overridden(overridden)) => {
+                if writing.json {
+                    write_json(out, &json!({"published": false, "overridden": overridden}))?;
+                }
+                return Err(refuse_overridden(&overridden, &definitions));
             }
-            return Err(refuse_overridden(&overridden, &definitions));
-        }
-
-        let keys: Vec<&SigningKey> = keys.iter().collect();
-        let now = Timestamp::now();
-        let snapshots = self.compile(&project, &definitions, &state, version, now, &keys)?;
+            Err(OperationError::Problems(problems)) => return Err(project.refusal(&problems)),
+            Err(error) => return Err(failure(error)),
+        };
+        outcome.warnings.iter().for_each(warn_of);
         // A kill outlives all publishing; nobody should wonder why their edit does nothing.
-        for (key, flag) in &definitions.flags {
-            if let Some(by) = state.killed(key, flag) {
+        for (key, flag) in &outcome.definitions.flags {
+            if let Some(by) = outcome.state.killed(key, flag) {
                 note(format!("`{key}` stays killed ({by}); `flagstone restore` lifts it"));
             }
         }
-        for change in &overridden {
+        // A flag that another writer published meanwhile is in no file.
+        for Change { path, .. } in diff(&definitions.flags, &outcome.definitions.flags) {
+            note(format!("{path}: somebody else published this meanwhile, and it stays"));
+        }
+        for change in &outcome.overridden {
             warn(format!("{}: the state has another value, which stays", change.path));
         }
-        let warnings = warn_of_moves(&before, &definitions);
-        if let (Some(log), false) = (&log, self.dry_run) {
-            let entry = NewEntry {
-                definitions: json_of(&definitions),
-                state: json_of(&state),
-                author,
-                reason: self.reason.clone(),
-                time: now,
-                snapshots: snapshots.iter().map(|snapshot| snapshot.payload.clone()).collect(),
-            };
-            wait(log.append(head.as_ref(), entry, &keys))?;
-        }
-        let state_edits = diff(&old_state, &state);
-        self.report(out, &Publication { version, edits, state_edits, overridden, warnings, snapshots })
+        self.report(out, &operator, &outcome)
     }
 
-    /// The log; none where it would have to be made, and this is a rehearsal.
-    fn log(&self, keys: &[SigningKey]) -> Result<Option<Log>, Failure> {
-        let others = self.keys.as_deref().map(trusted_keys).transpose()?.unwrap_or_default();
-        let trusted: TrustedKeys = others.iter().cloned().chain(keys.iter().map(SigningKey::public)).collect();
-        let new = !Path::new(self.store.strip_prefix("file://").unwrap_or(&self.store)).exists();
-        match (self.dry_run, new) {
-            (true, true) => Ok(None),
-            (true, false) => Ok(Some(Log::open(&self.store, &self.environment, trusted)?)),
-            (false, _) => Ok(Some(Log::create(&self.store, &self.environment, trusted)?)),
-        }
-    }
-
-    /// The state without what is to be reset.
-    fn reset(&self, state: &State, definitions: &Definitions) -> Result<State, Failure> {
-        let mut state = state.clone();
-        for key in &self.reset {
-            let Some(old) = state.flags.remove(key) else {
-                let what = match definitions.flags.contains_key(key) {
-                    true => "nobody changed anything of it",
-                    false => "there is no such flag",
-                };
-                return Err(Failure::Usage(format!("--reset {key}: {what}; leave it out")));
-            };
-            if old.killed.is_some() {
-                let kept = FlagState { salt: old.salt, killed: old.killed, ..FlagState::default() };
-                state.flags.insert(key.clone(), kept);
-            }
-        }
-        Ok(state)
-    }
-
-    fn compile(
-        &self,
-        project: &Project,
-        definitions: &Definitions,
-        state: &State,
-        version: u64,
-        now: Timestamp,
-        keys: &[&SigningKey],
-    ) -> Result<Vec<Compiled>, Failure> {
-        let valid = i64::try_from(self.expires.as_millis()).unwrap_or(i64::MAX);
-        let mut snapshots = Vec::new();
-        for audience in [Audience::Server, Audience::Client] {
-            let options = Options {
-                environment: self.environment.clone(),
-                audience,
-                version,
-                created: now,
-                expires: (audience == Audience::Client).then(|| now.plus_millis(valid)),
-            };
-            let payload = compile(definitions, state, &options).map_err(|problems| project.refusal(&problems))?;
-            // In a rehearsal, too: whether the keys may sign belongs to it.
-            let signed = Envelope::sign(&payload, Typ::Snapshot, &self.environment, keys)
-                .map_err(|error| Failure::Refused(error.to_string()))?;
-            snapshots.push(Compiled { audience, payload, bytes: signed.len() });
-        }
-        state.lint(definitions).iter().for_each(warn_of);
-        Ok(snapshots)
-    }
-
-    fn report(&self, out: &mut dyn Write, publication: &Publication) -> Result<Answer, Failure> {
-        let Publication { version, edits, state_edits, overridden, warnings, snapshots } = publication;
-        let folder = Path::new(self.store.strip_prefix("file://").unwrap_or(&self.store)).join(&self.environment);
-        let path = |audience: Audience| folder.join("current").join(format!("{audience}.json")).display().to_string();
-        if self.json {
-            let object = |Compiled { audience, bytes, .. }: &Compiled| json!({"audience": audience.name(), "path": path(*audience), "bytes": bytes});
+    fn report(&self, out: &mut dyn Write, operator: &Operator, outcome: &Outcome) -> Result<Answer, Failure> {
+        let before = outcome.before.as_ref().map(Record::contents).transpose()?.unwrap_or_default().0;
+        let warnings = warn_of_moves(&before, &outcome.definitions);
+        let WriteTo { environment, writing } = &self.to;
+        let Outcome { version, definition_changes, state_changes, overridden, snapshots, .. } = outcome;
+        let path = |audience: Audience| operator.log().current_location(audience);
+        if writing.json {
+            let object = |(audience, envelope): &(Audience, String)| json!({"audience": audience.name(), "path": path(*audience), "bytes": envelope.len()});
             let snapshots: Vec<Value> = snapshots.iter().map(object).collect();
-            let published = !self.dry_run;
             return write_json(
                 out,
                 &json!({
-                    "published": published, "version": version, "environment": self.environment, "changes": edits,
-                    "state": state_edits, "overridden": overridden, "warnings": warnings, "snapshots": snapshots,
+                    "published": outcome.record.is_some(), "version": version, "environment": environment,
+                    "changes": definition_changes, "state": state_changes, "overridden": overridden,
+                    "warnings": warnings, "snapshots": snapshots,
                 }),
             );
         }
-        let (word, environment) = (if self.dry_run { "would publish" } else { "published" }, &self.environment);
+        let word = if writing.dry_run { "would publish" } else { "published" };
         writeln!(out, "{GREEN}{word}{GREEN:#} {BOLD}version {version}{BOLD:#} for `{environment}`")?;
-        if edits.is_empty() {
+        if definition_changes.is_empty() {
             writeln!(out, "  no definition changed")?;
         }
-        write_changes(out, edits)?;
-        if !state_edits.is_empty() {
+        write_changes(out, definition_changes)?;
+        if !state_changes.is_empty() {
             writeln!(out, "{BOLD}state{BOLD:#}")?;
-            write_changes(out, state_edits)?;
+            write_changes(out, state_changes)?;
         }
-        for Compiled { audience, bytes, .. } in snapshots {
-            let bytes = thousands(*bytes as u64);
+        for (audience, envelope) in snapshots {
+            let bytes = thousands(envelope.len() as u64);
             writeln!(out, "{DIM}{audience}{DIM:#}  {}  {DIM}{bytes} bytes{DIM:#}", path(*audience))?;
         }
         Ok(Answer::Yes)
     }
-}
-
-/// Names the option by which the signer of the newest version is trusted.
-fn name_keys(error: StoreError) -> StoreError {
-    match error {
-        StoreError::Signature { path, source: EnvelopeError::Untrusted { kids } } => StoreError::Refused(format!(
-            "{path}: signed by {:?}, which is not the key given with --key; if both are to be trusted, name the set that \
-             holds the other with --keys",
-            kids.join(", ")
-        )),
-        error => error,
-    }
-}
-
-fn json_of(value: &impl serde::Serialize) -> Value {
-    serde_json::to_value(value).unwrap_or_default()
 }
 
 fn refuse_overridden(overridden: &[Change], definitions: &Definitions) -> Failure {

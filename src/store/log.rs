@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode};
 
@@ -99,12 +100,7 @@ impl Log {
     /// is not of letters, digits, `-` and `_`.
     pub fn open(location: &str, environment: &str, keys: TrustedKeys) -> Result<Log, StoreError> {
         let refuse = |message: String| Err(StoreError::Location(message));
-        let named = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if environment.is_empty() || environment.len() > 64 || !environment.bytes().all(named) {
-            return refuse(format!(
-                "{environment:?} cannot name an environment; use 1 to 64 of the letters a to z, digits, `-` and `_`"
-            ));
-        }
+        check_environment(environment)?;
         let folder = folder(location)?;
         match fs::canonicalize(folder) {
             Ok(root) if root.is_dir() => {
@@ -128,6 +124,22 @@ impl Log {
         fs::create_dir_all(folder(location)?)
             .map_err(|error| StoreError::Location(format!("{location}: cannot make this folder: {error}")))?;
         Log::open(location, environment, keys)
+    }
+
+    /// A log that is held in memory alone where [`Log::create`] would have to make one: empty, for rehearsals.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Log::open`] but that there is no such folder.
+    pub fn rehearse(location: &str, environment: &str, keys: TrustedKeys) -> Result<Log, StoreError> {
+        match folder(location)?.exists() {
+            true => Log::open(location, environment, keys),
+            false => {
+                check_environment(environment)?;
+                let (store, root, location) = (Arc::new(InMemory::new()), PathBuf::new(), folder(location)?.to_owned());
+                Ok(Log { store, root, location, environment: environment.to_owned(), keys })
+            }
+        }
     }
 
     /// The environment whose log this is.
@@ -358,6 +370,11 @@ impl Log {
             Some(head) => self.snapshot(&head, audience).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Where the `current` object for an audience is: a path, or a URL.
+    pub fn current_location(&self, audience: Audience) -> String {
+        self.full(&self.current_path(audience))
     }
 
     /// Moves `current` to the newest entry, which it returns.
@@ -620,6 +637,16 @@ impl History<'_> {
 
 fn sha256(payload: &str) -> String {
     hmac_sha256::Hash::hash(payload.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn check_environment(name: &str) -> Result<(), StoreError> {
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    match !name.is_empty() && name.len() <= 64 && name.bytes().all(named) {
+        true => Ok(()),
+        false => Err(StoreError::Location(format!(
+            "{name:?} cannot name an environment; use 1 to 64 of the letters a to z, digits, `-` and `_`"
+        ))),
+    }
 }
 
 /// The folder that a location names.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::operation::{Operation, reset};
 use super::{Log, NewEntry, Record, StoreError};
 use crate::snapshot::definitions::{Change, Definitions, Kill, Options, Problem, State, compile, diff};
-use crate::snapshot::{Envelope, SigningKey, Typ};
+use crate::snapshot::{Envelope, PublicKey, SigningKey, Typ};
 use crate::{Audience, Snapshot, Timestamp};
 
 /// Changes what a log says, with the keys to sign it.
@@ -104,6 +104,8 @@ impl Publication {
 pub struct Outcome {
     /// The entry that was written; none in a rehearsal, and where there was nothing to do.
     pub record: Option<Record>,
+    /// The newest entry before; none if the log was empty.
+    pub before: Option<Record>,
     /// The version that holds what was asked for: of the entry written, or that would have been, or of the newest where
     /// there was nothing to do.
     pub version: u64,
@@ -272,6 +274,11 @@ impl Operator {
         &self.log
     }
 
+    /// The public halves of the keys that it signs with.
+    pub fn public_keys(&self) -> impl Iterator<Item = PublicKey> {
+        self.keys.iter().map(SigningKey::public)
+    }
+
     /// Does all of the operations, as one entry, or none of them. Where nothing would change, nothing is written, and
     /// that is no error.
     ///
@@ -423,6 +430,7 @@ impl Operator {
         let Plan { definitions, state, overridden, changed } = plan;
         let mut outcome = Outcome {
             record: None,
+            before: head.record.clone(),
             version,
             changed,
             definition_changes: diff(&head.definitions, &definitions),
