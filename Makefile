@@ -14,11 +14,11 @@ demo: ## publish the flags of five plans, evaluate them natively and in WebAssem
 	node www/demo.mjs
 
 test: ## every check: lint, Rust, browser, JavaScript, parity of 100,000 users, fuzzing for seconds
-	@.ci/install rust nightly wasm-bindgen wasm-pack cargo-fuzz chromium prometheus npm
+	@.ci/install rust nightly wasm-bindgen wasm-pack cargo-fuzz chromium prometheus npm strace moto jq
 	@.ci/steps test
 
 soak: ## what takes long: parity of 1,000,000 users, flat memory, fuzzing for 10 minutes each
-	@.ci/install rust nightly wasm-bindgen cargo-fuzz chromium npm
+	@.ci/install rust nightly wasm-bindgen cargo-fuzz chromium npm strace moto
 	@.ci/steps soak
 
 pkg: ## build the npm package into pkg/, print its sizes and check them

@@ -150,9 +150,9 @@ fn instant(text: &str) -> Timestamp {
     text.parse().expect("this is an instant")
 }
 
-const VERBS: [&str; 29] = [
+const VERBS: [&str; 30] = [
     "init", "keygen", "lint", "schema", "publish", "kill", "restore", "ramp", "enable", "disable", "allow", "deny",
-    "exclude", "unlist", "readmit", "revert", "promote", "resign", "recover", "log", "diff", "verify", "eval",
+    "exclude", "unlist", "readmit", "revert", "promote", "resign", "recover", "prune", "log", "diff", "verify", "eval",
     "explain", "pin", "simulate", "stale", "types", "parity",
 ];
 

@@ -4,10 +4,12 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
 use flagstone::snapshot::definitions::Problem;
 use flagstone::store::StoreError;
+use tokio::runtime::Runtime;
 
 pub const BOLD: Style = Style::new().bold();
 pub const DIM: Style = Style::new().dimmed();
@@ -135,9 +137,10 @@ pub fn wait<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, F
     runtime()?.block_on(work).map_err(Failure::from)
 }
 
-pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::File(format!("the system refuses what the store needs: {error}")))
+/// One for the whole process: connections to a store live as long.
+pub fn runtime() -> Result<&'static Runtime, Failure> {
+    static RUNTIME: OnceLock<io::Result<Runtime>> = OnceLock::new();
+    let start = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let failed = |error| Failure::File(format!("the system refuses what the store needs: {error}"));
+    RUNTIME.get_or_init(start).as_ref().map_err(failed)
 }

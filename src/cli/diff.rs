@@ -36,8 +36,8 @@ pub struct Diff {
 /// A log to look at.
 #[derive(clap::Args)]
 pub struct StoreToRead {
-    /// A folder that holds the log
-    #[arg(long, value_name = "FOLDER")]
+    /// The folder that holds the log, or s3://BUCKET/FOLDER
+    #[arg(long, value_name = "STORE")]
     pub store: Option<String>,
     /// The environment
     #[arg(long, value_name = "NAME", default_value = "production")]

@@ -13,6 +13,7 @@ mod operate;
 mod parity;
 mod pin;
 mod population;
+mod prune;
 mod publish;
 mod republish;
 mod simulate;
@@ -73,6 +74,7 @@ enum Command {
     Promote(republish::Promote),
     Resign(republish::Resign),
     Recover(republish::Recover),
+    Prune(prune::Prune),
     Log(log::LogArgs),
     Diff(diff::Diff),
     Verify(verify::Verify),
@@ -128,6 +130,7 @@ fn run(command: Command, out: &mut dyn Write) -> Result<Answer, Failure> {
         Command::Promote(promote) => promote.run(out),
         Command::Resign(resign) => resign.run(out),
         Command::Recover(recover) => recover.run(out),
+        Command::Prune(prune) => prune.run(out),
         Command::Log(log) => log.run(out),
         Command::Diff(diff) => diff.run(out),
         Command::Verify(verify) => verify.run(out),

@@ -55,8 +55,8 @@ pub struct Promote {
     /// The environment to publish them to
     #[arg(long, value_name = "NAME")]
     to: String,
-    /// The folder that holds the log to take them from, where it is not the same
-    #[arg(long, value_name = "FOLDER")]
+    /// The store to take them from, where it is not the same
+    #[arg(long, value_name = "STORE")]
     from_store: Option<String>,
     #[command(flatten)]
     writing: Writing,

@@ -24,8 +24,8 @@ pub struct Verify {
     /// A signed snapshot; `-` is standard input
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
-    /// A folder that holds the log
-    #[arg(long, value_name = "FOLDER")]
+    /// The folder that holds the log, or s3://BUCKET/FOLDER
+    #[arg(long, value_name = "STORE")]
     store: Option<String>,
     /// The trusted keys (a JWK Set)
     #[arg(long, value_name = "JWKS")]

@@ -25,8 +25,8 @@ pub struct WriteTo {
 
 #[derive(clap::Args)]
 pub struct Writing {
-    /// The folder that holds the log
-    #[arg(long, value_name = "FOLDER", env = "FLAGSTONE_STORE")]
+    /// The folder that holds the log, or s3://BUCKET/FOLDER
+    #[arg(long, value_name = "STORE", env = "FLAGSTONE_STORE")]
     pub store: String,
     /// A private key to sign with; give it again while keys are being replaced
     #[arg(long, value_name = "FILE", required = true, env = "FLAGSTONE_KEY", hide_env_values = true)]

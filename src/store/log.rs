@@ -5,21 +5,26 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode};
+use object_store::prefix::PrefixStore;
+use object_store::{Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode, RetryConfig, UpdateVersion};
 
 use super::entry::{Entry, NewEntry, Record, snapshot_name};
 use super::error::StoreError;
 use crate::snapshot::{Envelope, EnvelopeError, SigningKey, TrustedKeys, Typ};
-use crate::{Audience, LoadError, Snapshot};
+use crate::{Audience, LoadError, Snapshot, Timestamp};
 
 const AUDIENCES: [Audience; 2] = [Audience::Server, Audience::Client];
 /// How often the lock is tried, and how long apart: ten seconds in all, for what takes milliseconds.
 const LOCK_ATTEMPTS: u32 = 1000;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
-/// How often [`Log::verify`] looks whether a writer that has just committed moves `current`, and how long apart.
+/// How long a request to a store on the network is tried again: whoever kills a flag should hear soon.
+const RETRY: Duration = Duration::from_secs(20);
+/// How often [`Log::verify`] looks whether a writer that has just committed moves `current`, and how often one tries to
+/// where others do as well; and how long apart.
 const MOVE_ATTEMPTS: u32 = 50;
 const MOVE_PAUSE: Duration = Duration::from_millis(20);
 
@@ -65,8 +70,8 @@ const MOVE_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub struct Log {
     store: Arc<dyn ObjectStore>,
-    /// Absolute.
-    root: PathBuf,
+    /// The folder, absolute, where there is one: its `current` moves under a lock, that of others by conditional puts.
+    root: Option<PathBuf>,
     /// As it was given.
     location: PathBuf,
     environment: String,
@@ -92,54 +97,71 @@ struct Head {
 }
 
 impl Log {
-    /// Opens the log of an environment in a local folder, given as a path or a `file://` URL.
+    /// Opens the log of an environment: in a local folder, given as a path or a `file://` URL, or in a bucket of S3 or of
+    /// what speaks its language, given as `s3://BUCKET` or `s3://BUCKET/FOLDER`. How to reach the latter stands in the
+    /// environment variables `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION` and, for other
+    /// services than Amazon's, `AWS_ENDPOINT_URL` (with `AWS_ALLOW_HTTP=true` where it has no TLS). Nothing is asked of it
+    /// yet.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Location`] if there is no such folder, for a URL of another kind, and for an environment whose name
-    /// is not of letters, digits, `-` and `_`.
+    /// [`StoreError::Location`] if there is no such folder, for a URL of another kind, for what is missing in the
+    /// environment, and for an environment whose name is not of letters, digits, `-` and `_`.
     pub fn open(location: &str, environment: &str, keys: TrustedKeys) -> Result<Log, StoreError> {
         let refuse = |message: String| Err(StoreError::Location(message));
         check_environment(environment)?;
-        let folder = folder(location)?;
+        let folder = match Place::of(location)? {
+            Place::Folder(folder) => folder,
+            Place::Bucket => return Log::new(bucket(location)?, None, location.into(), environment, keys),
+        };
         match fs::canonicalize(folder) {
             Ok(root) if root.is_dir() => {
                 let store = LocalFileSystem::new_with_prefix(&root)
                     .map_err(|source| StoreError::Object { path: location.to_owned(), source })?
                     .with_fsync(true);
-                let (location, environment) = (folder.to_owned(), environment.to_owned());
-                Ok(Log { store: Arc::new(store), root, location, environment, keys })
+                Log::new(Arc::new(store), Some(root), folder.into(), environment, keys)
             }
             Ok(_) => refuse(format!("{location}: this is a file; a log is kept in a folder")),
             Err(error) => refuse(format!("{location}: there is no log here: {error}")),
         }
     }
 
-    /// As [`Log::open`], but makes the folder if it is not there.
+    /// As [`Log::open`], but makes the folder if it is not there. Buckets are not made.
     ///
     /// # Errors
     ///
     /// Those of [`Log::open`], and [`StoreError::Location`] if the folder cannot be made.
     pub fn create(location: &str, environment: &str, keys: TrustedKeys) -> Result<Log, StoreError> {
-        fs::create_dir_all(folder(location)?)
-            .map_err(|error| StoreError::Location(format!("{location}: cannot make this folder: {error}")))?;
+        if let Place::Folder(folder) = Place::of(location)? {
+            fs::create_dir_all(folder)
+                .map_err(|error| StoreError::Location(format!("{location}: cannot make this folder: {error}")))?;
+        }
         Log::open(location, environment, keys)
     }
 
-    /// A log that is held in memory alone where [`Log::create`] would have to make one: empty, for rehearsals.
+    /// A log that is held in memory alone where [`Log::create`] would have to make a folder: empty, for rehearsals.
     ///
     /// # Errors
     ///
     /// Those of [`Log::open`] but that there is no such folder.
     pub fn rehearse(location: &str, environment: &str, keys: TrustedKeys) -> Result<Log, StoreError> {
-        match folder(location)?.exists() {
-            true => Log::open(location, environment, keys),
-            false => {
+        match Place::of(location)? {
+            Place::Folder(folder) if !folder.exists() => {
                 check_environment(environment)?;
-                let (store, root, location) = (Arc::new(InMemory::new()), PathBuf::new(), folder(location)?.to_owned());
-                Ok(Log { store, root, location, environment: environment.to_owned(), keys })
+                Log::new(Arc::new(InMemory::new()), None, folder.into(), environment, keys)
             }
+            _ => Log::open(location, environment, keys),
         }
+    }
+
+    fn new(
+        store: Arc<dyn ObjectStore>,
+        root: Option<PathBuf>,
+        location: PathBuf,
+        environment: &str,
+        keys: TrustedKeys,
+    ) -> Result<Log, StoreError> {
+        Ok(Log { store, root, location, environment: environment.to_owned(), keys })
     }
 
     /// The environment whose log this is.
@@ -231,15 +253,58 @@ impl Log {
     pub async fn verify(&self) -> Result<usize, StoreError> {
         self.newest().await?;
         let mut count = 0;
+        let mut pruned = None;
         let mut history = self.history().await?;
         while let Some(record) = history.next().await? {
+            let (mut missing, mut there) = (None, false);
             for audience in self.audiences(&record.entry) {
-                self.snapshot(&record, audience).await?;
+                match self.snapshot(&record, audience).await {
+                    Err(error @ StoreError::Missing { .. }) => missing = Some(error),
+                    snapshot => there = snapshot.map(|_| true)?,
+                }
+            }
+            // Old snapshots may go, the oldest first: where one is there, no newer one may be missing.
+            match (pruned.take(), missing) {
+                (Some(newer), _) if there => return Err(newer),
+                (None, Some(missing)) if count == 0 => return Err(missing),
+                (newer, missing) => pruned = newer.or(missing),
             }
             count += 1;
         }
         self.check_current().await?;
         Ok(count)
+    }
+
+    /// Deletes the snapshots of versions before the oldest that was made at `since` or later, but never the newest's.
+    /// Returns their number. The entries stay, with all that was published and by whom, so that the chain holds and any
+    /// version can be reverted to; nobody loads old snapshots, for clients refuse them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`History::next`], and [`StoreError::Object`] where the store fails. What was deleted by then is gone, the
+    /// oldest first.
+    pub async fn prune(&self, since: Timestamp, dry_run: bool) -> Result<usize, StoreError> {
+        let mut history = self.history().await?;
+        let mut keep = None;
+        while let Some(record) = history.next().await? {
+            if keep.is_some() && record.entry.time < since {
+                break;
+            }
+            keep = Some(record.entry.version);
+        }
+        let folder = Path::from(format!("{}/snapshots", self.environment));
+        let listed = self.store.list_with_delimiter(Some(&folder)).await.map_err(|e| self.failed(&folder, e))?;
+        let version = |path: &Path| path.filename()?.split_once('-')?.0.parse::<u64>().ok();
+        let old = |path: &Path| version(path).is_some_and(|version| keep.is_some_and(|keep| version < keep));
+        let mut old: Vec<Path> = listed.objects.into_iter().map(|object| object.location).filter(old).collect();
+        old.sort();
+        for path in old.iter().filter(|_| !dry_run) {
+            match self.store.delete(path).await {
+                Ok(()) | Err(ObjectError::NotFound { .. }) => {}
+                Err(error) => return Err(self.failed(path, error)),
+            }
+        }
+        Ok(old.len())
     }
 
     /// Makes sure that `current` holds the newest snapshots, or soon does where a writer is at it.
@@ -326,7 +391,10 @@ impl Log {
         }
         match self.put(&self.entry_path(version), envelope, PutMode::Create).await {
             Err(StoreError::Object { source: ObjectError::AlreadyExists { .. }, .. }) => {
-                return Err(StoreError::Conflict { version });
+                // A put whose answer was lost on the way is tried again, and then finds its own work.
+                if self.load(version).await?.0.sha256 != sha256(&payload) {
+                    return Err(StoreError::Conflict { version });
+                }
             }
             outcome => outcome?,
         }
@@ -387,18 +455,59 @@ impl Log {
         // A task of its own: if the caller gives up, the lock is still held until the last object is in place.
         let log = self.clone();
         let moved = tokio::spawn(async move {
-            let _lock = log.lock().await?;
-            let Some(Head { record, unserved }) = log.newest().await? else { return Ok(None) };
-            for (audience, _) in unserved {
-                let envelope = log.snapshot(&record, audience).await?;
-                log.put(&log.current_path(audience), envelope, PutMode::Overwrite).await?;
+            let _lock = match &log.root {
+                Some(root) => Some(log.lock(root).await?),
+                None => None,
+            };
+            for _ in 0..MOVE_ATTEMPTS {
+                let Some(Head { record, unserved }) = log.newest().await? else { return Ok(None) };
+                let mut moved = true;
+                for (audience, _) in unserved {
+                    moved = moved && log.replace_current(&record, audience).await?;
+                }
+                if moved {
+                    return Ok(Some(record));
+                }
+                tokio::time::sleep(MOVE_PAUSE).await;
             }
-            Ok(Some(record))
+            let path = log.full(&log.current_path(Audience::Server));
+            let message = "other writers change it again and again, or the store refuses every conditional put";
+            Err(StoreError::Lock { path, source: io::Error::new(io::ErrorKind::TimedOut, message) })
         });
         moved.await.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(error) => Err(StoreError::Lock { path: self.full(&self.lock_path()), source: io::Error::other(error) }),
         })
+    }
+
+    /// Puts the snapshot of an entry in the place of an older one; `false` where another writer was faster. Under a lock
+    /// nobody is. Elsewhere it goes by what the object is now: a writer that stalls in here puts nothing back.
+    async fn replace_current(&self, record: &Record, audience: Audience) -> Result<bool, StoreError> {
+        let path = self.current_path(audience);
+        let envelope = self.snapshot(record, audience).await?;
+        if self.root.is_some() {
+            return self.put(&path, envelope, PutMode::Overwrite).await.map(|()| true);
+        }
+        let mode = match self.store.get(&path).await {
+            Ok(object) => {
+                let meta = object.meta.clone();
+                let bytes = object.bytes().await.map_err(|error| self.failed(&path, error))?;
+                if matches!(self.examine(&bytes), Held::Snapshot { version, .. } if version > record.entry.version) {
+                    return Ok(false);
+                }
+                PutMode::Update(UpdateVersion { e_tag: meta.e_tag, version: meta.version })
+            }
+            Err(ObjectError::NotFound { .. }) => PutMode::Create,
+            Err(error) => return Err(self.failed(&path, error)),
+        };
+        match self.put(&path, envelope, mode).await {
+            Err(StoreError::Object {
+                source:
+                    ObjectError::Precondition { .. } | ObjectError::AlreadyExists { .. } | ObjectError::NotFound { .. },
+                ..
+            }) => Ok(false),
+            outcome => outcome.map(|()| true),
+        }
     }
 
     /// The newest entry, and whether its snapshots are served; none if the log is empty.
@@ -439,19 +548,25 @@ impl Log {
 
     /// The snapshot that `current` holds. What no trusted key signed holds nothing back.
     async fn held(&self, audience: Audience) -> Result<Held, StoreError> {
-        let Some(bytes) = self.get(&self.current_path(audience)).await? else { return Ok(Held::Nothing) };
+        Ok(match self.get(&self.current_path(audience)).await? {
+            Some(bytes) => self.examine(&bytes),
+            None => Held::Nothing,
+        })
+    }
+
+    fn examine(&self, bytes: &[u8]) -> Held {
         let snapshot = || -> Result<Held, LoadError> {
-            let verified = Envelope::parse(&bytes)?.verify(&self.keys, &self.environment, Typ::Snapshot)?;
+            let verified = Envelope::parse(bytes)?.verify(&self.keys, &self.environment, Typ::Snapshot)?;
             let sha256 = sha256(&verified.payload);
             let snapshot = Snapshot::from_payload(verified.payload).map_err(LoadError::Snapshot)?;
             Ok(Held::Snapshot { audience: snapshot.audience(), version: snapshot.version(), sha256 })
         };
-        Ok(snapshot().unwrap_or_else(Held::Untrusted))
+        snapshot().unwrap_or_else(Held::Untrusted)
     }
 
     /// Takes the lock, until the file is dropped.
-    async fn lock(&self) -> Result<File, StoreError> {
-        let path = self.root.join(self.lock_path().as_ref());
+    async fn lock(&self, root: &FilePath) -> Result<File, StoreError> {
+        let path = root.join(self.lock_path().as_ref());
         let failed = |source| StoreError::Lock { path: self.full(&self.lock_path()), source };
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         for _ in 0..LOCK_ATTEMPTS {
@@ -649,16 +764,39 @@ fn check_environment(name: &str) -> Result<(), StoreError> {
     }
 }
 
-/// The folder that a location names.
-fn folder(location: &str) -> Result<&FilePath, StoreError> {
-    match location.split_once("://") {
-        None => Ok(FilePath::new(location)),
-        Some(("file", path)) if path.starts_with('/') && !path.contains('%') => Ok(FilePath::new(path)),
-        Some(("file", _)) => Err(StoreError::Location(format!(
-            "{location}: write a file URL as file:///FOLDER, or name the folder by its path alone"
-        ))),
-        Some((scheme, _)) => Err(StoreError::Location(format!(
-            "{location}: {scheme}:// is not built in; name a local folder by its path or a file:// URL"
-        ))),
+/// What a location names.
+enum Place<'l> {
+    Folder(&'l FilePath),
+    Bucket,
+}
+
+impl Place<'_> {
+    fn of(location: &str) -> Result<Place<'_>, StoreError> {
+        match location.split_once("://") {
+            None => Ok(Place::Folder(FilePath::new(location))),
+            Some(("file", path)) if path.starts_with('/') && !path.contains('%') => {
+                Ok(Place::Folder(FilePath::new(path)))
+            }
+            Some(("file", _)) => Err(StoreError::Location(format!(
+                "{location}: write a file URL as file:///FOLDER, or name the folder by its path alone"
+            ))),
+            Some(("s3", path)) if !path.starts_with('/') && !path.is_empty() => Ok(Place::Bucket),
+            Some(("s3", _)) => Err(StoreError::Location(format!("{location}: write it as s3://BUCKET/FOLDER"))),
+            Some((scheme, _)) => Err(StoreError::Location(format!(
+                "{location}: {scheme}:// is not built in; name a local folder by its path or a file:// URL, or a bucket by \
+                 an s3:// URL"
+            ))),
+        }
     }
+}
+
+fn bucket(location: &str) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    let failed = |error: &dyn std::fmt::Display| StoreError::Location(format!("{location}: {error}"));
+    let rest = location.strip_prefix("s3://").unwrap_or_default();
+    let (bucket, folder) = rest.split_once('/').unwrap_or((rest, ""));
+    let folder = Path::parse(folder.trim_end_matches('/')).map_err(|error| failed(&error))?;
+    let retry = RetryConfig { retry_timeout: RETRY, ..RetryConfig::default() };
+    let store = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry);
+    let store = store.build().map_err(|error| failed(&error))?;
+    Ok(Arc::new(PrefixStore::new(store, folder)))
 }
