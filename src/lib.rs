@@ -9,6 +9,7 @@
 //! | know where a user stands | [`bucketing`] |
 //! | write, check, compile and sign definitions | `snapshot::definitions`, with feature `definitions` |
 //! | keep what was published | `store`, with feature `control` |
+//! | serve it to others | `server`, with feature `control` |
 //!
 //! Data flows one way: definitions → snapshot → engine → evaluation. Nothing here asks the network or, once a snapshot is
 //! loaded, the clock: instants are passed in.
@@ -36,6 +37,8 @@
 mod engine;
 pub mod evaluate;
 mod number;
+#[cfg(feature = "control")]
+pub mod server;
 pub mod snapshot;
 #[cfg(feature = "control")]
 pub mod store;

@@ -16,10 +16,12 @@ mod population;
 mod prune;
 mod publish;
 mod republish;
+mod serve;
 mod simulate;
 mod snapshot;
 mod stale;
 mod table;
+mod token;
 mod types;
 mod verify;
 mod write;
@@ -80,6 +82,8 @@ enum Command {
     Verify(verify::Verify),
     Eval(eval::Eval),
     Explain(explain::Explain),
+    Serve(serve::Serve),
+    Token(token::TokenArgs),
     Pin(pin::Pin),
     Parity(parity::Parity),
     Simulate(simulate::Simulate),
@@ -136,6 +140,8 @@ fn run(command: Command, out: &mut dyn Write) -> Result<Answer, Failure> {
         Command::Verify(verify) => verify.run(out),
         Command::Eval(eval) => eval.run(out),
         Command::Explain(explain) => explain.run(out),
+        Command::Serve(serve) => serve.run(out),
+        Command::Token(token) => token.run(out),
         Command::Pin(pin) => pin.run(out),
         Command::Parity(parity) => parity.run(out),
         Command::Simulate(simulate) => simulate.run(out),

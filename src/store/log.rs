@@ -78,6 +78,10 @@ pub struct Log {
     keys: TrustedKeys,
 }
 
+/// Tells one state of `current` from another; see [`Log::mark`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark([Option<(Option<String>, String, u64)>; 2]);
+
 /// What `current` holds for an audience.
 enum Held {
     Nothing,
@@ -443,6 +447,25 @@ impl Log {
     /// Where the `current` object for an audience is: a path, or a URL.
     pub fn current_location(&self, audience: Audience) -> String {
         self.full(&self.current_path(audience))
+    }
+
+    /// What the `current` objects look like from outside: as long as it is the same, [`Log::current`] is as well, except
+    /// where a writer died before it moved them. It costs next to nothing to ask.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Object`] where the store fails.
+    pub async fn mark(&self) -> Result<Mark, StoreError> {
+        let mut marks = [None, None];
+        for (mark, audience) in marks.iter_mut().zip(AUDIENCES) {
+            let path = self.current_path(audience);
+            *mark = match self.store.head(&path).await {
+                Ok(object) => Some((object.e_tag, object.last_modified.to_string(), object.size)),
+                Err(ObjectError::NotFound { .. }) => None,
+                Err(error) => return Err(self.failed(&path, error)),
+            };
+        }
+        Ok(Mark(marks))
     }
 
     /// Moves `current` to the newest entry, which it returns.

@@ -57,6 +57,6 @@ pub mod runbook {}
 
 pub use entry::{Entry, NewEntry, Record};
 pub use error::StoreError;
-pub use log::{History, Log};
+pub use log::{History, Log, Mark};
 pub use operation::{Operation, Target};
 pub use operator::{Meanwhile, OperationError, Operator, Outcome, Publication, Request};

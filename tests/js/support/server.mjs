@@ -1,0 +1,46 @@
+// A project that was published, and `flagstone serve` on it.
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const target = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../../target", import.meta.url));
+const binary = join(target, "debug", "flagstone");
+
+/** A folder with keys and definitions, published once to production. */
+export function publishedProject(definitions) {
+  assert.ok(existsSync(binary), `${binary} is missing: run 'cargo build --features control'`);
+  const folder = mkdtempSync(join(tmpdir(), "flagstone-server-"));
+  const run = (...args) => {
+    const { status, stdout, stderr } = spawnSync(binary, args, { cwd: folder, encoding: "utf8" });
+    assert.equal(status, 0, stderr);
+    return stdout.trim();
+  };
+  run("keygen", "--environment", "production", "--out", "key.jwk", "--public", "keys.jwks");
+  const project = {
+    folder,
+    run,
+    publish(definitions) {
+      writeFileSync(join(folder, "flags.yaml"), definitions);
+      const fixed = ["--environment", "production", "--store", "published", "--key", "key.jwk", "--author", "ana"];
+      run("publish", "flags.yaml", ...fixed, "--reason", "A test");
+    },
+    token: (name, role) => run("token", "--name", name, "--role", role, "--file", "tokens.json"),
+    /** Starts a server, and returns where it is and how to end it. */
+    async serve(...args) {
+      const fixed = ["serve", "--store", "published", "--keys", "keys.jwks", "--listen", "127.0.0.1:0", "--log", "error"];
+      const child = spawn(binary, [...fixed, ...args], { cwd: folder, stdio: ["ignore", "pipe", "inherit"] });
+      const [line] = await Promise.race([
+        new Promise((said) => createInterface(child.stdout).once("line", (line) => said([line]))),
+        new Promise((_, failed) => child.once("exit", (code) => failed(new Error(`the server ended with ${code}`)))),
+      ]);
+      return { base: line.split(" ").at(-1), close: () => child.kill() };
+    },
+    remove: () => rmSync(folder, { recursive: true }),
+  };
+  project.publish(definitions);
+  return project;
+}
