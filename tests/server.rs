@@ -928,6 +928,82 @@ fn runbooks_that_there_are_already_work() {
 }
 
 #[test]
+fn any_number_of_servers_share_a_log() {
+    let place = Place::published();
+    let [dana] = place.tokens([("dana", Role::Operator, None)]);
+    let arguments = ["--tokens", "tokens.json", "--key", "key.jwk"];
+    let servers = [place.serve(&arguments), place.serve(&arguments), place.serve(&arguments)];
+    let streams = servers.each_ref().map(|server| server.listen(STREAM));
+    for stream in &streams {
+        assert_eq!(stream.recv_timeout(PATIENCE).expect("it says what there is")["version"], 1);
+    }
+    // All at once, each about another flag; none is lost.
+    let flags = ["use_new_gateway", "theme", "back_end_only"];
+    std::thread::scope(|scope| {
+        for (server, flag) in servers.iter().zip(flags) {
+            let dana = Operating::of(server, &dana);
+            scope.spawn(move || dana.change("POST", &format!("/flags/{flag}/kill"), json!({"reason": "Errors"})));
+        }
+    });
+    for (server, stream) in servers.iter().zip(&streams) {
+        while stream.recv_timeout(PATIENCE).expect("it says what is new")["version"] != 4 {}
+        let flags = Operating::of(server, &dana).get(&format!("{ADMIN}/flags"), "Flags");
+        let killed = flags["flags"].as_array().expect("it is a list").iter().filter(|flag| flag["killed"].is_object());
+        assert_eq!(killed.count(), 3);
+    }
+}
+
+#[test]
+fn what_expired_is_served_on_and_said_to_have() {
+    let place = Place::published();
+    // Whether it has is for whoever loads it to judge: this machine's clock may have jumped.
+    let key = SigningKey::from_jwk(&fs::read(place.path("key.jwk")).expect("there is a key")).expect("it is one");
+    let log = place.operator("production").log().clone();
+    let operator = Operator::new(log, vec![key], Duration::from_secs(1));
+    let long_ago = flagstone::Timestamp::now().plus_millis(-86_400_000);
+    let request = Request { now: long_ago, ..Request::new("ana@example.com", "Long ago") };
+    block_on(operator.resign(None, &request)).expect("it can be signed");
+    let server = place.serve(&["--public-evaluation"]);
+    assert_eq!(version(&server.get(CLIENT)), 2);
+    let health = server.get("/healthz");
+    assert_eq!((health.status, &health.json()["status"]), (200, &json!("degraded")));
+    assert!(health.text().contains("expired"), "{}", health.text());
+    let context = json!({"context": {"targetingKey": "user-42"}});
+    let evaluated = server.ask("POST", "/ofrep/v1/evaluate/flags/limit", &[], Some(&context)).json();
+    assert_eq!((&evaluated["value"], &evaluated["reason"]), (&json!(12.5), &json!("STALE")));
+}
+
+#[test]
+fn tokens_are_shown_once() {
+    let place = Place::published();
+    let make = |arguments: &[&str]| {
+        let fixed = ["token", "--file", "tokens.json"];
+        let output = place.command(&[&fixed, arguments].concat()).output().expect("the command starts");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it is text");
+        (output.status.code(), text(output.stdout).trim().to_owned(), text(output.stderr))
+    };
+    let (code, dana, _) = make(&["--name", "dana", "--role", "operator"]);
+    assert_eq!(code, Some(0));
+    let (_, short, _) = make(&["--name", "short", "--role", "reader", "--expires", "1ms"]);
+    let (code, nothing, error) = make(&["--name", "dana", "--role", "reader"]);
+    assert_eq!((code, nothing.as_str()), (Some(1), ""), "{error}");
+    assert!(error.contains("already"), "{error}");
+    assert_eq!(make(&["--name", "eve", "--role", "root"]).0, Some(2));
+    let file = fs::read_to_string(place.path("tokens.json")).expect("there is a file");
+    assert!(!file.contains(&dana) && !file.contains(&short));
+    let server = place.serve(&["--tokens", "tokens.json"]);
+    assert_eq!(server.get_as(SERVER, &dana).status, 200);
+    server.get_as(SERVER, &short).refused(401, "wrong-token");
+
+    place.write("tokens.json", r#"{"tokens": [{"name": "dana", "role": "operator", "sha256": "secret"}]}"#);
+    let arguments = ["serve", "--store", "published", "--keys", "keys.jwks", "--tokens", "tokens.json"];
+    let output = place.command(&arguments).output().expect("the command starts");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(error.contains("tokens.json") && error.contains("no SHA-256"), "{error}");
+}
+
+#[test]
 fn client_snapshots_are_renewed_in_time() {
     let place = Place::published();
     // They were published for seven days, and a server that wants eight weeks finds less than half of it left.

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::SystemTime;
 
 use axum::http::{HeaderMap, StatusCode, header};
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -191,7 +190,8 @@ pub(super) fn holds_token(text: &str) -> bool {
 pub(super) struct Access {
     file: Option<PathBuf>,
     tokens: RwLock<Arc<Tokens>>,
-    modified: Mutex<Option<SystemTime>>,
+    /// The file's bytes as they were read last.
+    known: Mutex<Vec<u8>>,
     per_token: DefaultKeyedRateLimiter<String>,
     per_address: DefaultKeyedRateLimiter<IpAddr>,
     wrong: DefaultKeyedRateLimiter<IpAddr>,
@@ -211,7 +211,7 @@ impl Access {
     pub(super) fn new(file: Option<PathBuf>) -> Result<Access, String> {
         let access = Access {
             tokens: RwLock::default(),
-            modified: Mutex::default(),
+            known: Mutex::default(),
             per_token: RateLimiter::keyed(quota(TOKEN_RATE)),
             per_address: RateLimiter::keyed(quota(PUBLIC_RATE)),
             wrong: RateLimiter::keyed(quota(WRONG_RATE)),
@@ -224,16 +224,15 @@ impl Access {
     /// Reads the tokens again if the file changed, so that one that was taken out no longer counts.
     pub(super) fn reload(&self) -> Result<bool, String> {
         let Some(file) = &self.file else { return Ok(false) };
-        let failed = |error: std::io::Error| format!("{}: cannot read the tokens: {error}", file.display());
-        let now = modified(file).map_err(failed)?;
-        let mut known = self.modified.lock().unwrap_or_else(PoisonError::into_inner);
-        if *known == Some(now) {
+        let bytes =
+            std::fs::read(file).map_err(|error| format!("{}: cannot read the tokens: {error}", file.display()))?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == bytes {
             return Ok(false);
         }
-        let bytes = std::fs::read(file).map_err(failed)?;
         let tokens = Tokens::from_json(&bytes).map_err(|error| format!("{}: {error}", file.display()))?;
         *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
-        *known = Some(now);
+        *known = bytes;
         Ok(true)
     }
 
@@ -335,10 +334,6 @@ impl Access {
         }
         limiter.check_key(&address).is_ok()
     }
-}
-
-fn modified(file: &Path) -> std::io::Result<SystemTime> {
-    std::fs::metadata(file)?.modified()
 }
 
 /// The token in `Authorization` (RFC 6750), or in `X-API-Key`, as OFREP knows it, too.

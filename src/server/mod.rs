@@ -10,8 +10,23 @@
 //! | `GET /healthz` | load balancers | none |
 //! | `GET /metrics` | Prometheus | reader |
 //!
-//! Any number of servers can stand before one store. A server that can no longer read it serves what it read last, and says
-//! so in `/healthz`.
+//! With several environments, what `/ofrep` is to the first is `/environments/{environment}/ofrep` to each.
+//!
+//! # What is good to know
+//!
+//! * Any number of servers can stand before one store. A server that can no longer read it serves what it read last, and says
+//!   so in `/healthz`, which stays 200 as long as there is anything to serve.
+//! * A client snapshot may be cached for a second, so that a cache asks for it once a second and no more often; its ETag is
+//!   strong and of one encoding. Whether it has expired is for whoever loads it to judge: this machine's clock may be wrong.
+//! * A stream's events say `{"version": 43, "type": "refetchEvaluation", "etag": "43"}`: what the npm package reads as a hint,
+//!   and OFREP's providers as theirs.
+//! * Tokens come in `Authorization: Bearer`, or `X-API-Key`, and never in a URL. The author of a change is the token's name.
+//!   [`Tokens`] says how they are kept.
+//! * `If-Match` with the version that the caller saw refuses a change (412) of what others changed since. Without it the newest
+//!   counts. A kill is never refused for it.
+//! * Routes that runbooks name already can be [`Alias`]es; `tests/rollouts/aliases.json` has those of the five plans.
+//! * Addresses are those that connect: behind a proxy, limits for an address are limits for the proxy.
+//! * It speaks HTTP/1.1 and leaves TLS to what stands before it.
 
 mod access;
 mod admin;

@@ -54,11 +54,19 @@ async function ask(path, body, headers = authorization()) {
     body: typeof body === "string" ? body : JSON.stringify(body),
   });
   const text = await response.text();
-  return { status: response.status, etag: response.headers.get("etag"), body: text === "" ? undefined : JSON.parse(text) };
+  return {
+    status: response.status,
+    etag: response.headers.get("etag"),
+    body: text === "" ? undefined : JSON.parse(text),
+  };
 }
 
 describe("the official server provider", () => {
-  before(() => Server.setProviderAndWait(new OFREPProvider({ baseUrl: server.base, headers: [["authorization", `Bearer ${token}`]] })));
+  before(() =>
+    Server.setProviderAndWait(
+      new OFREPProvider({ baseUrl: server.base, headers: [["authorization", `Bearer ${token}`]] }),
+    ),
+  );
   const client = () => Server.getClient();
 
   test("resolves each type", async () => {
@@ -84,7 +92,11 @@ describe("the official server provider", () => {
 
   test("decides as the npm package does", async () => {
     project.publish(definitions(30));
-    const { keys } = await (await import("node:fs/promises")).readFile(`${project.folder}/keys.jwks`, "utf8").then(JSON.parse);
+    const { keys } = await (
+      await import("node:fs/promises")
+    )
+      .readFile(`${project.folder}/keys.jwks`, "utf8")
+      .then(JSON.parse);
     const { FlagstoneClient } = await load(projectWith("@openfeature"), ".");
     const local = await FlagstoneClient.start({
       source: `${server.base}/snapshots/production/client.json`,
@@ -95,8 +107,15 @@ describe("the official server provider", () => {
     while (local.version !== 2) await local.refresh();
     for (let index = 0; index < 200; index++) {
       const user = { targetingKey: `user-${index}` };
-      const [here, there] = [local.details("use_new_gateway", false, user), await client().getBooleanDetails("use_new_gateway", false, user)];
-      assert.deepEqual([there.value, there.variant, there.reason], [here.value, here.variant, here.reason], user.targetingKey);
+      const [here, there] = [
+        local.details("use_new_gateway", false, user),
+        await client().getBooleanDetails("use_new_gateway", false, user),
+      ];
+      assert.deepEqual(
+        [there.value, there.variant, there.reason],
+        [here.value, here.variant, here.reason],
+        user.targetingKey,
+      );
     }
     // The stream that OFREP's providers listen to is the one that tells the package's clients.
     const changed = new Promise((resolve) => local.on("change", resolve));
@@ -126,13 +145,23 @@ describe("the protocol", () => {
   test("answers in bulk, and says when nothing changed", async () => {
     const { status, etag, body } = await ask(path, { context });
     assert.equal(status, 200);
-    assert.deepEqual(body.flags.map(({ key }) => key).sort(), ["back_end_only", "greeting", "limit", "theme", "use_new_gateway"]);
+    assert.deepEqual(body.flags.map(({ key }) => key).sort(), [
+      "back_end_only",
+      "greeting",
+      "limit",
+      "theme",
+      "use_new_gateway",
+    ]);
     for (const flag of body.flags) assert.ok("value" in flag && flag.reason && flag.variant, flag.key);
     assert.deepEqual(body.eventStreams, [
       { type: "sse", endpoint: { requestUri: "/snapshots/production/stream" }, inactivityDelaySec: 120 },
     ]);
     assert.equal((await ask(path, { context }, { ...authorization(), "if-none-match": etag })).status, 304);
-    const other = await ask(path, { context: { targetingKey: "user-43", staff: true } }, { ...authorization(), "if-none-match": etag });
+    const other = await ask(
+      path,
+      { context: { targetingKey: "user-43", staff: true } },
+      { ...authorization(), "if-none-match": etag },
+    );
     assert.equal(other.status, 200, "another user's results are others");
     assert.deepEqual((await ask(`/environments/production${path}`, { context })).body, body);
     assert.equal((await ask(`/environments/staging${path}`, { context })).status, 404);

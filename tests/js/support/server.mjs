@@ -31,7 +31,17 @@ export function publishedProject(definitions) {
     token: (name, role) => run("token", "--name", name, "--role", role, "--file", "tokens.json"),
     /** Starts a server, and returns where it is and how to end it. */
     async serve(...args) {
-      const fixed = ["serve", "--store", "published", "--keys", "keys.jwks", "--listen", "127.0.0.1:0", "--log", "error"];
+      const fixed = [
+        "serve",
+        "--store",
+        "published",
+        "--keys",
+        "keys.jwks",
+        "--listen",
+        "127.0.0.1:0",
+        "--log",
+        "error",
+      ];
       const child = spawn(binary, [...fixed, ...args], { cwd: folder, stdio: ["ignore", "pipe", "inherit"] });
       const [line] = await Promise.race([
         new Promise((said) => createInterface(child.stdout).once("line", (line) => said([line]))),
