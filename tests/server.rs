@@ -482,6 +482,34 @@ fn what_was_read_last_is_served_while_the_store_is_gone() {
     assert!(place.log().lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "the log is JSON");
 }
 
+#[test]
+fn a_store_that_hangs_keeps_nobody_waiting() {
+    let place = Place::published();
+    let mut server = place.serve(&[]);
+    let good = server.get(CLIENT);
+    // Whoever opens it waits for somebody who writes, for ever.
+    let current = place.path("published/production/current/client.json");
+    fs::remove_file(&current).expect("it can be removed");
+    assert!(Command::new("mkfifo").arg(&current).status().expect("mkfifo is there").success());
+    let health = server.until("/healthz", None, |answer| answer.json()["status"] == "degraded");
+    assert!(health.text().contains("has not answered"), "{}", health.text());
+    assert_eq!((server.get(CLIENT).body, health.status), (good.body, 200));
+    server.signal("TERM");
+    assert!(server.child.wait().expect("it ends").success());
+}
+
+#[test]
+fn a_server_serves_nothing_that_keys_it_trusts_did_not_sign() {
+    let place = Place::published();
+    let other = SigningKey::generate(None, ["production"]).expect("a key can be made");
+    place.write("keys.jwks", &TrustedKeys::from_iter([other.public()]).to_jwks());
+    let server = place.serve(&[]);
+    server.get(CLIENT).refused(503, "nothing-published");
+    let health = server.get("/healthz");
+    assert_eq!(health.status, 503);
+    assert!(health.text().contains("no trusted key signed"), "{}", health.text());
+}
+
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     fs::create_dir_all(to).expect("there is room for a folder");
     for entry in fs::read_dir(from).expect("it is a folder").map(|entry| entry.expect("it can be read")) {

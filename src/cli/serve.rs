@@ -110,7 +110,7 @@ impl Serve {
         };
         let runtime = tokio::runtime::Runtime::new()
             .map_err(|error| Failure::File(format!("the system refuses what a server needs: {error}")))?;
-        runtime.block_on(async {
+        let outcome = runtime.block_on(async {
             let environments = options.environments.join("`, `");
             let server = Server::bind(options).await?;
             let address = server.address().map_err(|error| ServerError::Listen(error.to_string()))?;
@@ -121,7 +121,10 @@ impl Serve {
             out.flush()?;
             server.run(ended()?).await;
             Ok(Answer::Yes)
-        })
+        });
+        // A store that hangs must not keep the process from ending.
+        runtime.shutdown_background();
+        outcome
     }
 }
 

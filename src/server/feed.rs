@@ -17,6 +17,8 @@ use crate::{Audience, Engine, LoadError, Snapshot, Timestamp};
 
 /// A store that does not answer for so long counts as gone.
 const STORE_PATIENCE: Duration = Duration::from_secs(15);
+/// Whoever asks how things are learns of a store that does not answer before it counts as gone.
+const STALLED: Duration = Duration::from_secs(5);
 /// The marks of `current` say nothing of a writer that died before it moved them; so often the entries are looked at.
 const LOOK_AT_ENTRIES: Duration = Duration::from_secs(10);
 /// However many clients hint at a newer version, the store is not asked more often.
@@ -109,11 +111,13 @@ pub(super) struct Feed {
     published: watch::Sender<Arc<Published>>,
     seen: Mutex<Seen>,
     hinted: Notify,
+    /// How often to look.
+    poll: Duration,
     metrics: Arc<Metrics>,
 }
 
 impl Feed {
-    pub(super) fn new(log: Log, keys: &TrustedKeys, metrics: Arc<Metrics>) -> Feed {
+    pub(super) fn new(log: Log, keys: &TrustedKeys, poll: Duration, metrics: Arc<Metrics>) -> Feed {
         let environment = log.environment().to_owned();
         let engine = |audience| Engine::new(environment.as_str(), audience, keys.clone());
         Feed {
@@ -122,6 +126,7 @@ impl Feed {
             published: watch::Sender::new(Arc::default()),
             seen: Mutex::default(),
             hinted: Notify::new(),
+            poll,
             metrics,
             environment,
         }
@@ -138,11 +143,11 @@ impl Feed {
     }
 
     /// Looks for news every so often, and at each hint, for ever.
-    pub(super) async fn follow(&self, interval: Duration) {
+    pub(super) async fn follow(&self) {
         loop {
             tokio::select! {
-                () = tokio::time::sleep(interval) => {}
-                () = self.hinted.notified() => tokio::time::sleep(HINT_PAUSE.min(interval)).await,
+                () = tokio::time::sleep(self.poll) => {}
+                () = self.hinted.notified() => tokio::time::sleep(HINT_PAUSE.min(self.poll)).await,
             }
             self.look().await;
         }
@@ -257,6 +262,10 @@ impl Feed {
         if let Some(Trouble { since, summary, .. }) = trouble {
             status = Status::Degraded;
             reasons.push(format!("{summary} since {since}; what was read last is served on"));
+        } else if let Some(silence) = read_at.map(|at| at.elapsed()).filter(|silence| *silence > self.poll + STALLED) {
+            status = Status::Degraded;
+            let seconds = silence.as_secs();
+            reasons.push(format!("the store has not answered for {seconds} s; what was read last is served on"));
         }
         let expired = published.client.as_ref().filter(|held| held.snapshot.has_expired(now));
         if let Some(expires) = expired.and_then(|held| held.snapshot.expires()) {

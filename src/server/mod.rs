@@ -234,7 +234,7 @@ impl Server {
         for environment in &options.environments {
             let log = Log::open(&options.store, environment, options.keys.clone()).map_err(ServerError::Store)?;
             logs.insert(environment.clone(), log.clone());
-            let feed = Arc::new(Feed::new(log, &options.keys, metrics.clone()));
+            let feed = Arc::new(Feed::new(log, &options.keys, options.poll, metrics.clone()));
             feed.look().await;
             feeds.insert(environment.clone(), feed);
         }
@@ -281,8 +281,8 @@ impl Server {
         let Server { shared, listener, router, admin, close } = self;
         let mut tasks = tokio::task::JoinSet::new();
         for feed in shared.feeds.values() {
-            let (feed, poll) = (feed.clone(), shared.options.poll);
-            tasks.spawn(async move { feed.follow(poll).await });
+            let feed = feed.clone();
+            tasks.spawn(async move { feed.follow().await });
         }
         tasks.spawn(keep_access(shared.clone()));
         let connections = Arc::new(Semaphore::new(shared.options.limits.connections));
