@@ -389,7 +389,8 @@ pub(super) async fn change(
     if record.is_some() {
         shared.metrics.changed(environment, verb);
         tracing::info!(environment, verb, version, author = request.author, "changed");
-        feed.wait_for(version, SERVED_PATIENCE).await;
+        // Whoever asks here next finds it.
+        let _ = tokio::time::timeout(SERVED_PATIENCE, feed.look()).await;
     }
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let body = json!({

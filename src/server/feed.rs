@@ -111,6 +111,8 @@ pub(super) struct Feed {
     published: watch::Sender<Arc<Published>>,
     seen: Mutex<Seen>,
     hinted: Notify,
+    /// Held while somebody looks: of two at once, the slower might put back what is older.
+    looking: tokio::sync::Mutex<()>,
     /// How often to look.
     poll: Duration,
     metrics: Arc<Metrics>,
@@ -126,6 +128,7 @@ impl Feed {
             published: watch::Sender::new(Arc::default()),
             seen: Mutex::default(),
             hinted: Notify::new(),
+            looking: tokio::sync::Mutex::default(),
             poll,
             metrics,
             environment,
@@ -165,6 +168,7 @@ impl Feed {
 
     /// Looks once. Whatever goes wrong, what was served is served on.
     pub(super) async fn look(&self) {
+        let _looking = self.looking.lock().await;
         let looked = match timeout(STORE_PATIENCE, self.read()).await {
             Ok(looked) => looked,
             Err(_) => Err(Trouble::new("the store does not answer", "the store does not answer".to_owned())),
