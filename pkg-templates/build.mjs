@@ -1,7 +1,8 @@
 // Puts the package together in ../pkg: the compiled sources beside the engine, once with regular expressions and once, in
 // slim/, without; each once more as CommonJS, for `require` in Node.js.
-import { transformSync } from "esbuild";
+import { buildSync } from "esbuild";
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 /** What is imported by its own name in every runtime alike: `flagstone/NAME`, from src/NAME.ts. */
@@ -21,19 +22,43 @@ const root = new URL("../", here);
 const dist = new URL("dist/", here);
 const pkg = new URL("pkg/", root);
 
-/** A file as CommonJS. The engine is not copied: what stands beside the file is one folder up from its copy. */
+/** What jsdom lacks comes from Node.js; where there is no `Response`, nothing is one. Elsewhere they are the host's own. */
+const GLOBALS = `
+const { TextDecoder, TextEncoder } = globalThis.TextDecoder ? globalThis : process.getBuiltinModule("node:util");
+const { Response = class {} } = globalThis;`;
+
+/** The licences of what goes into a copy as CommonJS. */
+const NOTICES = ["ed25519", "hashes"]
+  .map(
+    (name) => `/* @noble/${name}\n\n${readFileSync(new URL(`node_modules/@noble/${name}/LICENSE`, here), "utf8")}*/\n`,
+  )
+  .join("");
+
+/**
+ * A file as CommonJS. The engine is not copied: what stands beside the file is one folder up from its copy. All else is
+ * required, for Jest cannot import; the library that has no CommonJS is part of the copy.
+ */
 function commonJs(file) {
   const engine = /"\.\/(flagstone_(?:bg\.wasm|inlined\.js)")/g;
   const source = readFileSync(new URL(file, dist), "utf8").replaceAll(engine, '"../$1');
-  const fileUrl = 'const fileUrl = require("node:url").pathToFileURL(__filename).href;';
-  const { code } = transformSync(source, {
+  const fileUrl = '\nconst fileUrl = require("node:url").pathToFileURL(__filename).href;';
+  const bundled = file === "ed25519.js";
+  const hasGlobals = /\b(TextDecoder|TextEncoder|Response)\b/.test(source);
+  const { outputFiles } = buildSync({
+    stdin: { contents: source, resolveDir: fileURLToPath(here) },
+    absWorkingDir: fileURLToPath(here),
+    bundle: bundled,
+    write: false,
     format: "cjs",
     platform: "node",
     target: "node20",
-    banner: `"use strict";${source.includes("import.meta.url") ? `\n${fileUrl}` : ""}`,
+    legalComments: "none",
+    footer: { js: bundled ? NOTICES : "" },
+    supported: { "dynamic-import": file === "inlined.js" },
+    banner: { js: `"use strict";${source.includes("import.meta.url") ? fileUrl : ""}${hasGlobals ? GLOBALS : ""}` },
     define: { "import.meta.url": "fileUrl" },
   });
-  return code;
+  return outputFiles[0].text;
 }
 
 rmSync(pkg, { recursive: true, force: true });

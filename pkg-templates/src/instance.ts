@@ -1,5 +1,5 @@
 // The one instance of the engine's module that all clients share, replaced when it breaks.
-import init, { __wbg_reset_state, initSync, type InitOutput } from "./flagstone.js";
+import init, { __wbg_reset_state, initSync, type InitInput, type InitOutput } from "./flagstone.js";
 import type { ModuleSource } from "./module.js";
 
 let source: (() => ModuleSource | Promise<ModuleSource>) | undefined;
@@ -52,7 +52,7 @@ async function instantiate(): Promise<InitOutput> {
     throw new Error("no engine yet: call init(module) of `flagstone/module` first, or import `flagstone`");
   }
   const module = await source();
-  return module instanceof WebAssembly.Module ? initSync({ module }) : init({ module_or_path: module });
+  return module instanceof WebAssembly.Module ? initSync({ module }) : init({ module_or_path: module as InitInput });
 }
 
 /** The module's exports. */

@@ -1,8 +1,11 @@
 // Hosts that bring the engine's module themselves.
 import { load, replaceModule } from "./instance.js";
 
-/** What the engine is made from. A compiled module is used at once, where compiling is forbidden (in Workers). */
-export type ModuleSource = WebAssembly.Module | BufferSource | Response | URL;
+/**
+ * What the engine is made from: a `WebAssembly.Module`, which is used at once, where compiling is forbidden (in Workers); its
+ * bytes; a response with them; where to get it. The first has no name in the types of a Node.js project without the DOM's.
+ */
+export type ModuleSource = object | ArrayBuffer | ArrayBufferView | Response | URL;
 
 /**
  * Makes the engine from a module of the host's: compiled, or its bytes, or where to get it. Where that fails, it may be called

@@ -27,10 +27,17 @@ export interface SnapshotStorage {
 /** What storages here are named, unless the application says otherwise. */
 const NAME = "flagstone";
 
+/** What `localStorage` and its like can do: not the DOM's `Storage`, which a Node.js project's types may lack. */
+export interface ItemStorage {
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+  removeItem(key: string): void;
+}
+
 /** Keeps it in the page's `localStorage`, or in another storage of that kind. */
-export function webStorage({ name = NAME, storage }: { name?: string; storage?: Storage } = {}): SnapshotStorage {
+export function webStorage({ name = NAME, storage }: { name?: string; storage?: ItemStorage } = {}): SnapshotStorage {
   // Asked for when it is needed, for where storage is blocked asking throws.
-  const place = (): Storage => storage ?? localStorage;
+  const place = (): ItemStorage => storage ?? localStorage;
   return {
     read: () => parse(place().getItem(name), name),
     write(stored) {

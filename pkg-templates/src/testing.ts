@@ -1,6 +1,5 @@
 // For testing applications: the real client with the real engine, on flags that the test sets.
-import * as ed25519 from "@noble/ed25519";
-import { sha512 } from "@noble/hashes/sha2.js";
+import { keygen, sign } from "./ed25519.js";
 import { FlagstoneClient, type JsonValue, type StartOptions, type UntypedFlags } from "flagstone";
 
 /** By flag: the value that it serves to everyone; undefined for a flag that is not there. */
@@ -29,8 +28,7 @@ export async function testClient<F extends object = UntypedFlags>(
   values: FlagValues<NoInfer<F>> = {},
   options: Partial<StartOptions> = {},
 ): Promise<TestClient<F>> {
-  ed25519.hashes.sha512 = sha512;
-  const { secretKey, publicKey } = ed25519.keygen();
+  const { secretKey, publicKey } = keygen();
   const kid = "test";
   const jwk = { kty: "OKP", crv: "Ed25519", alg: "Ed25519", kid, environments: [ENVIRONMENT], x: base64url(publicKey) };
   const keys = { keys: [jwk] };
@@ -42,7 +40,7 @@ export async function testClient<F extends object = UntypedFlags>(
     const payload = snapshot(next, version + 1, options.audience ?? "client");
     const header = { alg: "Ed25519", b64: false, crit: ["b64"], kid, typ: "flagstone-snapshot+json" };
     const encoded = base64url(utf8(JSON.stringify(header)));
-    const signature = base64url(ed25519.sign(utf8(`${encoded}.${payload}`), secretKey));
+    const signature = base64url(sign(utf8(`${encoded}.${payload}`), secretKey));
     await client.load({ payload, signatures: [{ protected: encoded, signature }] });
     version++;
     all = next;

@@ -30,11 +30,6 @@ async function verifies([, publicKey, signingInput, signature]: Candidate): Prom
 
 /** Where WebCrypto cannot: old browsers, and pages served over plain http, as on the way from a desk to a phone. */
 async function withLibrary(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
-  const [{ hashes, verify }, { sha512 }] = await Promise.all([
-    import("@noble/ed25519"),
-    import("@noble/hashes/sha2.js"),
-  ]);
-  hashes.sha512 = sha512;
-  // RFC 8032 to the letter, as WebCrypto and the native engine have it.
-  return verify(signature, message, publicKey, { zip215: false });
+  const { verify } = await import("./ed25519.js");
+  return verify(signature, message, publicKey);
 }

@@ -1,4 +1,5 @@
-// The tarball that users install, in fresh projects: bundled for browsers in several ways, in Node.js, in TypeScript, in workerd.
+// The tarball that users install, in fresh projects: bundled for browsers in several ways and not at all, in Node.js, in Jest, in
+// TypeScript, in workerd.
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -66,7 +67,7 @@ const site = (files = {}) =>
 
 let browser;
 before(async () => {
-  browser = await launch();
+  browser = await launch("--host-resolver-rules=MAP flags.test 127.0.0.1");
 });
 after(() => browser?.close());
 
@@ -213,6 +214,67 @@ test("`flagstone/module` with an address from esbuild", async () => {
   assert.equal(engines(await openBuilt(built, { script: '<script type="module" src="main.js"></script>' })).length, 1);
 });
 
+// As the README tells to those who have no bundler.
+const IMPORT_MAP = {
+  imports: {
+    flagstone: "/node_modules/flagstone/browser.js",
+    "@noble/ed25519": "/node_modules/@noble/ed25519/index.js",
+    "@noble/hashes/": "/node_modules/@noble/hashes/",
+    dequal: "/node_modules/dequal/dist/index.mjs",
+    "eventsource-parser/stream": "/node_modules/eventsource-parser/dist/stream.js",
+  },
+};
+
+test("no bundler, but an import map: plain http, a stream, shadows", async () => {
+  const folder = project();
+  const newer = envelope(snapshot({ version: 8, flags: { ...flags, enabled: boolean("off") } }), production);
+  let served = source;
+  const server = await serve({
+    "/node_modules/": join(folder, "node_modules"),
+    "/index.html": page(`<script type="importmap">${JSON.stringify(IMPORT_MAP)}</script>`),
+    "/client.json": (_, response) => response.end(served),
+    "/stream": (_, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      served = newer;
+      response.write('data: {"version": 8}\n\n');
+    },
+  });
+  try {
+    const tab = await browser.newPage();
+    const complaints = [];
+    tab.on("console", (message) => /error|warning/.test(message.type()) && complaints.push(message.text()));
+    tab.on("pageerror", (error) => complaints.push(error.message));
+    await tab.goto(`${server.base.replace("127.0.0.1", "flags.test")}/index.html`);
+    const answer = await tab.evaluate(
+      async ({ options, context }) => {
+        const { FlagstoneClient } = await import("flagstone");
+        const client = await FlagstoneClient.start({ source: "/client.json", ...options });
+        const answer = JSON.stringify({ version: client.version, all: client.all(context) });
+        await new Promise((compared) => {
+          const path = () => ({ price: 5 });
+          client.shadow("enabled", context, path, path, { waitUntil: (done) => void done.then(compared) });
+        });
+        const shadows = client.metrics().match(/^flagstone_shadow_calls_total.* [1-9]\d*$/gm);
+        await client.close();
+        const listening = await FlagstoneClient.start({ source: "/client.json", stream: "/stream", ...options });
+        while (listening.version < 8) await new Promise((changed) => listening.on("change", changed));
+        const enabled = listening.boolean("enabled", true);
+        await listening.close();
+        return { isSecureContext, answer, enabled, shadows };
+      },
+      { options, context },
+    );
+    assert.deepEqual(complaints, []);
+    assert.equal(answer.isSecureContext, false, "so there is no WebCrypto");
+    assert.deepEqual(JSON.parse(answer.answer), expected);
+    assert.equal(answer.enabled, false, "as the stream hinted");
+    assert.deepEqual(answer.shadows, ['flagstone_shadow_calls_total{flag="enabled",outcome="match"} 1']);
+    await tab.close();
+  } finally {
+    server.close();
+  }
+});
+
 /** Runs a file of a project with Node.js and returns what it prints. */
 const node = (folder, file) => JSON.parse(execFileSync(process.execPath, [file], { cwd: folder, encoding: "utf8" }));
 const PRINT = "answer.then(console.log);";
@@ -258,6 +320,48 @@ test("Node.js, bundled into one file that leaves the engine's behind", async () 
     assert.deepEqual(node(folder, `alone/${name}`), expected, name);
   }
   assert.deepEqual(readdirSync(join(folder, "alone")).sort(), ["out.cjs", "out.mjs"]);
+});
+
+test("Jest, in Node.js and in its page, jsdom", async () => {
+  const application = `
+    const { FlagstoneClient } = require("flagstone");
+    const { testClient } = require("flagstone/testing");
+
+    test("flags that the test sets", async () => {
+      const warn = jest.fn();
+      const flags = await testClient({ enabled: true, theme: "größer", limits: { upload: 5 } }, { warn });
+      const changes = [];
+      flags.on("change", ({ changed }) => changes.push(...changed));
+      expect(flags.state).toBe("READY");
+      expect(flags.boolean("enabled", false)).toBe(true);
+      expect(flags.string("theme", "", { targetingKey: "é".repeat(100) })).toBe("größer");
+      expect(flags.json("limits", {})).toEqual({ upload: 5 });
+      const shadowed = new Promise((waitUntil) =>
+        flags.shadow("enabled", {}, () => ({ a: 1 }), () => ({ a: 1 }), { waitUntil }));
+      await (await shadowed);
+      expect(flags.metrics()).toContain('flagstone_shadow_calls_total{flag="enabled",outcome="match"} 1');
+      await flags.set({ enabled: false });
+      expect(flags.boolean("enabled", true)).toBe(false);
+      expect(changes).toEqual(["enabled"]);
+      await flags.close();
+      expect(warn).not.toHaveBeenCalled();
+    });
+
+    test.each(["flagstone", "flagstone/inline"])("a snapshot, by %s", async (name) => {
+      jest.resetModules();
+      const { FlagstoneClient } = require(name);
+      ${use(JSON.stringify(source))}
+      expect(JSON.parse(await answer)).toEqual(${JSON.stringify(expected)});
+    });
+
+    test.each(${JSON.stringify(subpaths.map((subpath) => subpath.replace(".", "flagstone")))})("%s loads", (name) => {
+      expect(Object.keys(require(name))).not.toEqual([]);
+    });`;
+  const files = { "package.json": '{ "private": true }', "application.test.js": application };
+  const folder = project({ ...files, "jest.config.js": "module.exports = {};" }, peers);
+  for (const environment of ["node", "jsdom"]) {
+    await tool("jest", ["--env", environment, "--runInBand", "--no-watchman", "--cacheDirectory", ".jest"], folder);
+  }
 });
 
 test("workerd, bundled with its conditions: the engine comes compiled", async () => {
@@ -347,6 +451,41 @@ test("TypeScript, by each way to resolve modules", async () => {
     return tool("tsc", ["--project", config]);
   });
   await Promise.all(checks);
+});
+
+test("TypeScript for Node.js, without the DOM's types, with the oldest of its own", async () => {
+  // What belongs to pages alone is left out.
+  const names = subpaths.filter((subpath) => subpath !== "./openfeature-web");
+  const main = `
+    import { webStorage } from "flagstone";
+    import { init } from "flagstone/module";
+    ${names.map((subpath, index) => `import * as entry${index} from "${subpath.replace(".", "flagstone")}";`).join("\n")}
+    export const entries: object[] = [${names.map((_, index) => `entry${index}`)}];
+    export const ready: Promise<void> = init(new Uint8Array());
+    const kept = new Map<string, string>();
+    export const storage = webStorage({
+      storage: {
+        getItem: (key) => kept.get(key) ?? null,
+        setItem: (key, value) => void kept.set(key, value),
+        removeItem: (key) => void kept.delete(key),
+      },
+    });`;
+  const compilerOptions = {
+    target: "es2022",
+    lib: ["ES2022"],
+    module: "nodenext",
+    types: ["node"],
+    strict: true,
+    skipLibCheck: false,
+    noEmit: true,
+  };
+  const files = ["main.mts", "main.cts"];
+  const tsconfig = JSON.stringify({ files, compilerOptions });
+  const folder = project({ "main.mts": main, "main.cts": main, "tsconfig.json": tsconfig }, [
+    ...peers,
+    "@types/node@20",
+  ]);
+  await tool("tsc", ["--project", folder]);
 });
 
 test("are the types wrong? They are not", async () => {
