@@ -39,7 +39,7 @@ export {
 } from "./anonymous.js";
 export type { Guarded, GuardOptions, MetricsReport, Mismatch, NewPath, Shadowed, ShadowOptions } from "./guard.js";
 export { cacheStorage, inlineEnvelope, kvStorage, webStorage } from "./storage.js";
-export type { KeyValueNamespace, SnapshotStorage, StoredSnapshot } from "./storage.js";
+export type { ItemStorage, KeyValueNamespace, SnapshotStorage, StoredSnapshot } from "./storage.js";
 export type { RequestPins, SignedPinsOptions } from "./pins.js";
 export type { ErrorCode, EvaluationContext, FlagType, JsonValue, LoadErrorCode, Pins, Reason, Step };
 

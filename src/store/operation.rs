@@ -237,7 +237,8 @@ fn kill(target: &Target, definitions: &Definitions, state: &mut State, by: &Kill
                 return Err(unknown("no flag has the tag", tag, &mut tags));
             }
             let kill = state.killed_tags.entry(tag.clone()).or_insert_with(|| by.clone());
-            return Ok(kill.says(by));
+            kill.says(by);
+            return Ok(());
         }
         Target::Flag(key) => {
             let flag = find(definitions, key)?;
@@ -246,7 +247,8 @@ fn kill(target: &Target, definitions: &Definitions, state: &mut State, by: &Kill
             &mut state.flags.entry(key.clone()).or_insert_with(fresh).killed
         }
     };
-    Ok(killed.get_or_insert_with(|| by.clone()).says(by))
+    killed.get_or_insert_with(|| by.clone()).says(by);
+    Ok(())
 }
 
 fn restore(target: &Target, definitions: &Definitions, state: &mut State) -> Result<(), OperationError> {
