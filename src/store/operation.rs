@@ -236,8 +236,8 @@ fn kill(target: &Target, definitions: &Definitions, state: &mut State, by: &Kill
             if !tags.contains(tag.as_str()) && !state.killed_tags.contains_key(tag) {
                 return Err(unknown("no flag has the tag", tag, &mut tags));
             }
-            let kill = state.killed_tags.entry(tag.clone()).or_insert_with(|| by.clone());
-            return Ok(kill.says(by));
+            state.killed_tags.entry(tag.clone()).or_insert_with(|| by.clone()).says(by);
+            return Ok(());
         }
         Target::Flag(key) => {
             let flag = find(definitions, key)?;
@@ -246,7 +246,8 @@ fn kill(target: &Target, definitions: &Definitions, state: &mut State, by: &Kill
             &mut state.flags.entry(key.clone()).or_insert_with(fresh).killed
         }
     };
-    Ok(killed.get_or_insert_with(|| by.clone()).says(by))
+    killed.get_or_insert_with(|| by.clone()).says(by);
+    Ok(())
 }
 
 fn restore(target: &Target, definitions: &Definitions, state: &mut State) -> Result<(), OperationError> {
@@ -308,6 +309,11 @@ pub(super) fn reset(key: &str, definitions: &Definitions, state: &mut State) -> 
         state.flags.insert(key.to_owned(), kept);
     }
     Ok(dropped)
+}
+
+/// Drops what says nothing: flags of which nothing is changed any more.
+pub(super) fn tidy(state: &mut State) {
+    state.flags.retain(|_, state| *state != FlagState { salt: state.salt.clone(), ..FlagState::default() });
 }
 
 /// What was changed of a flag, to change it further. What was of another salt is gone, except for a kill.
