@@ -418,7 +418,9 @@ fn locations_are_checked() {
     let open = |location: &str, environment: &str| message(Log::open(location, environment, trust(&[&key()])));
     assert!(open("gopher://bucket/flags", "production").contains("gopher:// is not built in"));
     assert!(open("s3:///flags", "production").contains("s3://BUCKET/FOLDER"));
-    assert!(open("s3://bucket//flags", "production").contains("s3://bucket//flags"));
+    // What is in it may hold secrets.
+    let bucket = Log::open("s3://bucket/flags", "production", trust(&[&key()])).unwrap();
+    assert_eq!(format!("{bucket:?}"), r#"Log { location: "s3://bucket/flags", environment: "production", .. }"#);
     assert!(open("file://relative", "production").contains("file:///FOLDER"));
     assert!(open(&format!("{here}/none"), "production").contains("there is no log here"));
     assert!(open(&format!("{here}/file"), "production").contains("this is a file"));

@@ -15,7 +15,8 @@ use crate::files::trusted_keys;
 /// the newest version's snapshots and `current`. Nobody loads the others, for clients refuse what is older than they saw.
 #[derive(clap::Args)]
 #[command(after_help = "Example:
-  flagstone prune --older-than 90d --store published --environment production --keys keys/production.jwks")]
+  flagstone prune --older-than 90d --store published --environment production \\
+    --keys keys/production.jwks")]
 pub struct Prune {
     /// Versions that were made before that long ago: 90d, 12h
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
@@ -67,7 +67,7 @@ const MOVE_PAUSE: Duration = Duration::from_millis(20);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Log {
     store: Arc<dyn ObjectStore>,
     /// The folder, absolute, where there is one: its `current` moves under a lock, that of others by conditional puts.
@@ -81,6 +81,13 @@ pub struct Log {
 /// Tells one state of `current` from another; see [`Log::mark`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark([Option<(Option<String>, String, u64)>; 2]);
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut log = f.debug_struct("Log");
+        log.field("location", &self.location).field("environment", &self.environment).finish_non_exhaustive()
+    }
+}
 
 /// What `current` holds for an audience.
 enum Held {

@@ -236,8 +236,7 @@ fn kill(target: &Target, definitions: &Definitions, state: &mut State, by: &Kill
             if !tags.contains(tag.as_str()) && !state.killed_tags.contains_key(tag) {
                 return Err(unknown("no flag has the tag", tag, &mut tags));
             }
-            let kill = state.killed_tags.entry(tag.clone()).or_insert_with(|| by.clone());
-            kill.says(by);
+            state.killed_tags.entry(tag.clone()).or_insert_with(|| by.clone()).says(by);
             return Ok(());
         }
         Target::Flag(key) => {
@@ -310,6 +309,11 @@ pub(super) fn reset(key: &str, definitions: &Definitions, state: &mut State) -> 
         state.flags.insert(key.to_owned(), kept);
     }
     Ok(dropped)
+}
+
+/// Drops what says nothing: flags of which nothing is changed any more.
+pub(super) fn tidy(state: &mut State) {
+    state.flags.retain(|_, state| *state != FlagState { salt: state.salt.clone(), ..FlagState::default() });
 }
 
 /// What was changed of a flag, to change it further. What was of another salt is gone, except for a kill.

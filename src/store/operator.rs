@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::operation::{Operation, reset};
+use super::operation::{Operation, reset, tidy};
 use super::{Log, NewEntry, Record, StoreError};
 use crate::snapshot::definitions::{Change, Definitions, Kill, Options, Problem, State, compile, diff};
 use crate::snapshot::{Envelope, PublicKey, SigningKey, Typ};
@@ -513,7 +513,7 @@ impl Work<'_> {
                 for operation in *operations {
                     operation.apply(&head.definitions, &mut state, &by)?;
                 }
-                state.tidy();
+                tidy(&mut state);
                 let changed = state != head.state;
                 Ok(Plan { definitions: head.definitions.clone(), state, overridden: Vec::new(), changed })
             }

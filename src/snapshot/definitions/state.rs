@@ -235,11 +235,6 @@ impl State {
         state
     }
 
-    /// Drops what says nothing: a flag of which nothing is changed any more.
-    pub(crate) fn tidy(&mut self) {
-        self.flags.retain(|_, state| *state != FlagState { salt: state.salt.clone(), ..FlagState::default() });
-    }
-
     /// The first of the flag's tags, by name, that is killed.
     fn killing_tag(&self, flag: &Flag) -> Option<(&String, &Kill)> {
         flag.tags.iter().filter_map(|tag| self.killed_tags.get_key_value(tag)).min_by_key(|(tag, _)| *tag)
