@@ -25,8 +25,8 @@ use crate::files::{read, signing_key, trusted_keys};
   flagstone serve --store published --keys keys/production.jwks --tokens tokens.json \\
     --key keys/production.private.jwk --admin-listen 10.0.0.5:8081")]
 pub struct Serve {
-    /// The folder that holds the logs
-    #[arg(long, value_name = "FOLDER")]
+    /// The folder that holds the logs, or s3://BUCKET/FOLDER
+    #[arg(long, value_name = "STORE", env = "FLAGSTONE_STORE")]
     store: String,
     /// The environment to serve; give it again for more. The first is that of routes that name none
     #[arg(long, value_name = "NAME", default_value = "production")]
