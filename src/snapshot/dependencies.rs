@@ -15,7 +15,7 @@ impl Snapshot {
     ///     Snapshot::from_payload(format!(
     ///         r#"{{"schema": 1, "environment": "production", "audience": "server", "version": 7,
     ///         "created": "2026-11-21T12:00:00Z", "flags": {{
-    ///             "theme": {{"type": "string", "off": "light", "variants": {{"light": "#fff"}}, "salt": "t-1", "default": "light"}},
+    ///             "theme": {{"type": "string", "off": "light", "variants": {{"light": "white"}}, "salt": "t-1", "default": "light"}},
     ///             "use_new_gateway": {{"type": "boolean", "off": "off", "variants": {{"on": true, "off": false}}, "salt": "g-1",
     ///                 "default": {{"ramp": {{"percent": {percent}, "serve": "on"}}}}}}}}}}"#
     ///     ))
