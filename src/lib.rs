@@ -8,6 +8,7 @@
 //! | know what travels | [the snapshot's format](snapshot), [`Envelope`](snapshot::Envelope) |
 //! | know where a user stands | [`bucketing`] |
 //! | write, check, compile and sign definitions | `snapshot::definitions`, with feature `definitions` |
+//! | plan a rollout, and know what it does next | `rollout`, with feature `definitions` |
 //! | keep what was published | `store`, with feature `control` |
 //! | serve it to others | `server`, with feature `control` |
 //!
@@ -37,6 +38,8 @@
 mod engine;
 pub mod evaluate;
 mod number;
+#[cfg(feature = "definitions")]
+pub mod rollout;
 #[cfg(feature = "control")]
 pub mod server;
 pub mod snapshot;

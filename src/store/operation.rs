@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::operator::OperationError;
+use crate::Timestamp;
+use crate::rollout::{Note, Phase, Plan, Progress, Transition, Verb};
 use crate::snapshot::definitions::{
-    Allow, Definitions, Exclusion, Flag, FlagState, Key, Kill, People, Percent, PercentState, State, did_you_mean, list,
+    Allow, Definitions, Exclusion, Flag, FlagState, Frozen, Key, Kill, People, Percent, PercentState, State,
+    did_you_mean, list,
 };
 
 /// One thing that an operator, or the controller, does to what is published.
@@ -70,6 +73,28 @@ pub enum Operation {
         /// The flag.
         flag: String,
     },
+    /// Does something to a rollout, and to the flags what comes of it. A rollback always is done.
+    Rollout {
+        /// The name of its plan.
+        name: String,
+        /// What.
+        verb: Verb,
+    },
+    /// Does to a rollout what [`decide`](crate::rollout::decide) said. It is done only while the rollout is as it was decided
+    /// upon; a rollback is done for as long as the attempt is the same.
+    Decided {
+        /// The name of its plan.
+        name: String,
+        /// How far it has come then.
+        progress: Box<Progress>,
+    },
+    /// No rollout goes on until that time, or until it is lifted. Rollbacks are done.
+    Freeze {
+        /// Until when; none means until it is lifted.
+        until: Option<Timestamp>,
+    },
+    /// Rollouts may go on.
+    Unfreeze,
     /// Drops all that was changed of a flag, except that it is killed: it is as defined again.
     Reset {
         /// The flag.
@@ -89,9 +114,16 @@ pub enum Target {
 }
 
 impl Operation {
-    /// Whether it is a kill, which goes before all else.
-    pub fn is_kill(&self) -> bool {
-        matches!(self, Operation::Kill(_))
+    /// Whether it is done whatever others did meanwhile: a kill, or a rollback.
+    pub fn always_wins(&self) -> bool {
+        match self {
+            Operation::Kill(_) => true,
+            Operation::Rollout { verb, .. } => {
+                matches!(verb, Verb::Rollback { .. } | Verb::Staircase { .. } | Verb::CohortRolledBack)
+            }
+            Operation::Decided { progress, .. } => progress.last.what == Transition::RolledBack,
+            _ => false,
+        }
     }
 
     /// Does it to the state. `by` says who kills.
@@ -166,6 +198,32 @@ impl Operation {
                 Ok(())
             }
             Operation::Reset { flag } => reset(flag, definitions, state).map(drop),
+            Operation::Rollout { name, verb } => {
+                let plan = plan(definitions, name)?;
+                let by = note(by);
+                let progress = verb
+                    .apply(plan, state.rollouts.get(name), &by)
+                    .map_err(|refusal| OperationError::Invalid(format!("the rollout `{name}`: {refusal}")))?;
+                move_rollout(name, plan, progress, definitions, state, &by)
+            }
+            Operation::Decided { name, progress } => {
+                let plan = plan(definitions, name)?;
+                let now = state.rollouts.get(name);
+                // One that slept for so long that others turned back and began again has nothing to say.
+                let stale = |now: &Progress| now.attempt != progress.attempt || now.phase == Phase::RolledBack;
+                if self.always_wins() && now.is_none_or(stale) {
+                    return Ok(());
+                }
+                move_rollout(name, plan, (**progress).clone(), definitions, state, &note(by))
+            }
+            Operation::Freeze { until } => {
+                state.frozen = Some(Frozen { by: note(by), until: *until });
+                Ok(())
+            }
+            Operation::Unfreeze => {
+                state.frozen = None;
+                Ok(())
+            }
         }
     }
 
@@ -224,8 +282,68 @@ impl Operation {
                 of(flag, &|state| FlagState { exclude: state.exclude.clone(), ..FlagState::default() })
             }
             Operation::Reset { flag } => of(flag, &|state| FlagState { killed: None, ..state.clone() }),
+            _ if self.always_wins() => Value::Null,
+            Operation::Rollout { name, .. } => {
+                json!({"rollouts": {name: definitions.rollouts.get(name)}, "state": {"rollouts": {name: state.rollouts.get(name)}}})
+            }
+            Operation::Decided { name, .. } => {
+                // What was decided goes by what the flags were, too.
+                let plan = definitions.rollouts.get(name);
+                let moved = plan.map(Plan::zero).unwrap_or_default();
+                let flags: Map<String, Value> =
+                    moved.keys().map(|key| (key.clone(), json!(definitions.flags.get(key)))).collect();
+                let states: Map<String, Value> =
+                    moved.keys().map(|key| (key.clone(), json!(state.flags.get(key)))).collect();
+                json!({
+                    "rollouts": {name: plan}, "flags": flags,
+                    "state": {
+                        "rollouts": {name: state.rollouts.get(name)}, "flags": states, "frozen": state.frozen,
+                        "killedAll": state.killed_all, "killedTags": state.killed_tags,
+                    },
+                })
+            }
+            Operation::Freeze { .. } | Operation::Unfreeze => json!({"state": {"frozen": state.frozen}}),
         }
     }
+}
+
+/// Takes down how far a rollout has come, and sets its flags so.
+fn move_rollout(
+    name: &str,
+    plan: &Plan,
+    progress: Progress,
+    definitions: &Definitions,
+    state: &mut State,
+    by: &Note,
+) -> Result<(), OperationError> {
+    let before = state.rollouts.get(name).cloned();
+    for (key, setting) in plan.settings(&progress) {
+        // A flag that is gone stops no rollback of the others.
+        if definitions.flags.contains_key(&key) {
+            setting.set(changed(definitions, state, &key)?);
+        }
+    }
+    for key in plan.flags.iter().filter(|key| definitions.flags.contains_key(*key)) {
+        if plan.kills(&progress) {
+            let by = Kill { author: Some(by.author.clone()), reason: Some(by.reason.clone()), at: Some(by.at) };
+            kill(&Target::Flag(key.clone()), definitions, state, &by)?;
+        } else if before.as_ref().is_some_and(|before| plan.kills(before)) {
+            changed(definitions, state, key)?.killed = None;
+        }
+    }
+    state.rollouts.insert(name.to_owned(), progress);
+    Ok(())
+}
+
+fn plan<'d>(definitions: &'d Definitions, name: &str) -> Result<&'d Plan, OperationError> {
+    let unknown =
+        || unknown("there is no rollout", name, &mut definitions.rollouts.keys().map(String::as_str).collect());
+    definitions.rollouts.get(name).ok_or_else(unknown)
+}
+
+fn note(by: &Kill) -> Note {
+    let Kill { author, reason, at } = by.clone();
+    Note { author: author.unwrap_or_default(), reason: reason.unwrap_or_default(), at: at.unwrap_or_default() }
 }
 
 fn kill(target: &Target, definitions: &Definitions, state: &mut State, by: &Kill) -> Result<(), OperationError> {

@@ -486,7 +486,7 @@ impl Operator {
 impl Work<'_> {
     fn always_wins(&self) -> bool {
         match self {
-            Work::Operations(operations) => operations.iter().all(Operation::is_kill),
+            Work::Operations(operations) => operations.iter().all(Operation::always_wins),
             Work::Publication(_) => false,
             Work::Renewal => true,
         }
@@ -559,6 +559,8 @@ impl Publication {
                 copy(&mut seen.holdouts, &there.holdouts, flag.holdouts.iter().map(String::as_str));
             }
         }
+        let rollouts = edited(&old.rollouts, &mine.rollouts);
+        copy(&mut seen.rollouts, &there.rollouts, rollouts.iter().map(String::as_str));
         copy(&mut seen.segments, &there.segments, segments.iter().map(String::as_str));
         copy(&mut seen.layers, &there.layers, layers.iter().map(String::as_str));
         copy(&mut seen.holdouts, &there.holdouts, holdouts.iter().map(String::as_str));
@@ -577,6 +579,7 @@ impl Publication {
         take_over(&mut definitions.segments, &old.segments, &new.segments);
         take_over(&mut definitions.layers, &old.layers, &new.layers);
         take_over(&mut definitions.holdouts, &old.holdouts, &new.holdouts);
+        take_over(&mut definitions.rollouts, &old.rollouts, &new.rollouts);
         if old.hash_salt != new.hash_salt {
             definitions.hash_salt.clone_from(&new.hash_salt);
         }

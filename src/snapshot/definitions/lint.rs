@@ -12,6 +12,7 @@ use super::{
     Condition, Definitions, Flag, Key, Percent, Ramp, Schedule, Scheme, Serve, Share, TARGETING_KEY, Target, Test,
 };
 use crate::Timestamp;
+use crate::rollout;
 use crate::snapshot::FlagType;
 use crate::snapshot::limits::{MAX_PREREQUISITE_DEPTH, MAX_VISITS};
 use crate::snapshot::read::{MAX_NAMES, MAX_RULES, MAX_VARIANTS};
@@ -121,6 +122,9 @@ impl<'d> Lint<'d> {
         }
         self.layer_overlaps();
         self.extents();
+        for complaint in rollout::lint(all) {
+            self.error(&complaint.path, complaint.message, complaint.suggestion);
+        }
         if self.attributes.len() > MAX_NAMES as usize {
             self.error(&top.key("flags"), format!("conditions use more than {MAX_NAMES} attributes"), None);
         }

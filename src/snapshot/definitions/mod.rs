@@ -1,4 +1,4 @@
-//! What people write: flags, segments, layers and holdouts, in YAML or JSON, and the way from there to a snapshot.
+//! What people write: flags, segments, layers, holdouts and plans of rollouts, in YAML or JSON, and the way from there to a snapshot.
 //!
 //! Text goes in ([`Definitions::read`]), is checked ([`lint`]), and comes out as the payload of a snapshot
 //! ([`compile`]) together with what operators and controllers changed meanwhile ([`State`]). Nothing here reads files
@@ -59,12 +59,13 @@ pub use lint::{Stale, StaleReason, lint, stale};
 pub use percent::{Percent, Weight};
 pub use problem::{Problem, Severity};
 pub use schema::json_schema;
-pub use state::{FlagState, Kill, PercentState, State};
+pub use state::{FlagState, Frozen, Kill, PercentState, State};
 
 use crate::Timestamp;
+use crate::rollout::Plan;
 use crate::snapshot::FlagType;
-use problem::{Path, Position, Step, sort};
-pub(crate) use problem::{did_you_mean, list};
+pub(crate) use problem::{Path, did_you_mean, list};
+use problem::{Position, Step, sort};
 use yaml::{Kind, Node};
 
 /// A text to read, and the name that problems call it by.
@@ -104,6 +105,9 @@ pub struct Definitions {
     /// The flags by key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub flags: BTreeMap<String, Flag>,
+    /// Plans of rollouts, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rollouts: BTreeMap<String, Plan>,
     #[serde(skip)]
     origin: Origin,
 }
@@ -677,7 +681,7 @@ impl PartialEq for Origin {
 
 impl Definitions {
     /// The sections that a text may have.
-    pub const SECTIONS: [&'static str; 5] = ["hashSalt", "segments", "layers", "holdouts", "flags"];
+    pub const SECTIONS: [&'static str; 6] = ["hashSalt", "segments", "layers", "holdouts", "flags", "rollouts"];
 
     /// Reads definitions from one or more texts, whose sections are merged.
     ///
@@ -755,7 +759,7 @@ impl Definitions {
         found
     }
 
-    fn was_unread(&self, section: &'static str, name: &str) -> bool {
+    pub(crate) fn was_unread(&self, section: &'static str, name: &str) -> bool {
         self.origin.unread.contains(&(section, name.to_owned()))
     }
 
@@ -785,7 +789,7 @@ impl Reading {
             Kind::Map(sections) => sections.as_slice(),
             _ if root.is_null() => &[],
             _ => {
-                let message = "expected a map of `flags`, `segments`, `layers`, `holdouts` and `hashSalt`";
+                let message = "expected a map of `flags`, `segments`, `layers`, `holdouts`, `rollouts` and `hashSalt`";
                 return self.problem(file, &top, yaml::Error::new(root.at, message));
             }
         };
@@ -810,6 +814,7 @@ impl Reading {
                 "layers" => self.section(file, "layers", node, at, |definitions| &mut definitions.layers),
                 "holdouts" => self.section(file, "holdouts", node, at, |definitions| &mut definitions.holdouts),
                 "flags" => self.section(file, "flags", node, at, |definitions| &mut definitions.flags),
+                "rollouts" => self.section(file, "rollouts", node, at, |definitions| &mut definitions.rollouts),
                 // For editors.
                 "$schema" => {
                     if let Err(error) = yaml::read::<String>(node, at) {

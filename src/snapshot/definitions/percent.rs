@@ -41,6 +41,17 @@ impl Percent {
     /// Everyone.
     pub const ALL: Percent = Percent(100_000);
 
+    /// So many percentage points more; none above 100 %.
+    pub fn plus(self, more: Percent) -> Option<Percent> {
+        Some(Percent(self.0 + more.0)).filter(|sum| *sum <= Percent::ALL)
+    }
+
+    /// So many percentage points less, but not below 0 %.
+    #[must_use]
+    pub fn minus(self, less: Percent) -> Percent {
+        Percent(self.0.saturating_sub(less.0))
+    }
+
     /// Thousandths of a percent, 0 ..= 100 000, which is also the number of positions below it.
     pub fn thousandths(self) -> u32 {
         self.0

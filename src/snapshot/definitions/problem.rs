@@ -115,14 +115,14 @@ impl fmt::Display for Position {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Key(String),
     Index(usize),
 }
 
 /// The way from the root of the definitions to a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Path(pub Vec<Step>);
+pub(crate) struct Path(pub(super) Vec<Step>);
 
 impl Path {
     pub fn key(&self, key: impl Into<String>) -> Path {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::problem::{Path, Problem, Severity, did_you_mean};
 use super::{Allow, Change, Definitions, Exclusion, Flag, People, Percent, Serve, diff};
 use crate::Timestamp;
+use crate::rollout::{Note, Progress};
 
 /// What operators and controllers changed. It overrides definitions field by field and survives publishing.
 ///
@@ -32,6 +33,23 @@ pub struct State {
     /// What changed of one flag, by its key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub flags: BTreeMap<String, FlagState>,
+    /// How far rollouts have come, by the names of their plans.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rollouts: BTreeMap<String, Progress>,
+    /// No rollout goes on. Rollbacks do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<Frozen>,
+}
+
+/// That no rollout goes on: who said so, and for how long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Frozen {
+    /// Who, why and when.
+    pub by: Note,
+    /// Until then; absent means until somebody lifts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// That something was killed: why, by whom and when.
@@ -163,6 +181,19 @@ impl State {
                         report(Severity::Error, &path, format!("`{key}` has no rule `{id}`"), suggestion);
                     }
                 }
+            }
+        }
+        for (name, progress) in self.rollouts.iter().filter(|(_, progress)| progress.is_active()) {
+            let path = Path::default().key("state").key("rollouts").key(name);
+            let step = progress.step.as_deref().unwrap_or_default();
+            let Some(plan) = definitions.rollouts.get(name) else {
+                let message = format!("the rollout `{name}` is under way at {step}, and its plan is gone");
+                report(Severity::Error, &path, message, Some("put the plan back, or roll back first".to_owned()));
+                continue;
+            };
+            if !plan.steps().iter().any(|other| other.name == step) {
+                let message = format!("the rollout `{name}` is at the step `{step}`, which its plan has no more");
+                report(Severity::Error, &path, message, Some("put the step back, or roll back first".to_owned()));
             }
         }
         problems

@@ -1,0 +1,129 @@
+//! What a rollout makes of its flags, and what others made of them.
+
+use std::collections::BTreeMap;
+
+use super::decide::{Blocker, BlockerKind};
+use super::plan::{Plan, Setting};
+use super::progress::{Phase, Progress};
+use crate::Timestamp;
+use crate::snapshot::definitions::{Definitions, FlagState, Percent, PercentState, State};
+
+impl Plan {
+    /// What the flags are to be set to.
+    pub fn settings(&self, progress: &Progress) -> BTreeMap<String, Setting> {
+        let step = self.steps().into_iter().find(|step| Some(&step.name) == progress.step.as_ref());
+        let mut settings = step.map_or_else(|| self.zero(), |step| step.settings);
+        if let Some(percent) = progress.percent {
+            for flag in &self.flags {
+                settings.entry(flag.clone()).or_default().percent = Some(percent);
+            }
+        }
+        settings
+    }
+
+    /// The percent of the flags' ramps, if the plan says one.
+    pub fn percent(&self, progress: &Progress) -> Option<Percent> {
+        let settings = self.settings(progress);
+        self.flags.iter().find_map(|flag| settings.get(flag)?.percent)
+    }
+
+    /// Whether the flags are to be killed: after a rollback to zero nobody is to be on the new path, on no list either.
+    pub fn kills(&self, progress: &Progress) -> bool {
+        progress.phase == Phase::RolledBack && progress.step.is_none() && progress.percent.is_none()
+    }
+
+    /// What of the flags keeps the rollout from going on: they are killed, not as the rollout set them, or gone; or
+    /// changes are frozen.
+    pub fn obstacles(
+        &self,
+        progress: &Progress,
+        definitions: &Definitions,
+        state: &State,
+        now: Timestamp,
+    ) -> Vec<Blocker> {
+        let mut obstacles = Vec::new();
+        for (key, setting) in self.settings(progress) {
+            let Some(flag) = definitions.flags.get(&key) else {
+                obstacles.push(Blocker::new(BlockerKind::Plan, format!("there is no flag `{key}` any more")));
+                continue;
+            };
+            if let Some(by) = state.killed(&key, flag) {
+                let what = match by.strip_prefix("tag:") {
+                    Some(tag) => format!("`{key}` is killed by its tag `{tag}`"),
+                    None if by == "all" => "everything is killed".to_owned(),
+                    None => format!("`{key}` is killed"),
+                };
+                obstacles.push(Blocker::new(BlockerKind::Killed, format!("{what}; `restore` or `rollback`")));
+            }
+            let nothing = FlagState { salt: flag.salt.clone().unwrap_or_default(), ..FlagState::default() };
+            let actual = state.flags.get(&key).filter(|state| state.fits(flag)).unwrap_or(&nothing);
+            for message in setting.differences(&key, actual) {
+                let message = format!("{message}; `resume` sets it as the step says, `rollback` ends the rollout");
+                obstacles.push(Blocker::new(BlockerKind::Changed, message));
+            }
+        }
+        if let Some(frozen) = &state.frozen {
+            let still = frozen.until.is_none_or(|until| now < until);
+            let message = format!("changes are frozen by {}: {}", frozen.by.author, frozen.by.reason);
+            if still {
+                obstacles.push(Blocker { until: frozen.until, ..Blocker::new(BlockerKind::Freeze, message) });
+            }
+        }
+        obstacles
+    }
+
+    /// What of the calendar keeps it from going on.
+    pub(super) fn closed(&self, now: Timestamp) -> Vec<Blocker> {
+        let mut closed = Vec::new();
+        if let Some(freeze) = self.freezes.iter().find(|freeze| freeze.covers(now)) {
+            let why = freeze.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+            let message = format!("frozen until {}{why}", freeze.until);
+            closed.push(Blocker::until(BlockerKind::Freeze, message, freeze.until));
+        }
+        if !self.windows.is_empty() && !self.windows.iter().any(|window| window.is_open(now)) {
+            let opens = self.windows.iter().filter_map(|window| window.opens(now)).min();
+            closed.push(match opens {
+                Some(opens) => Blocker::until(BlockerKind::Window, format!("the next window opens at {opens}"), opens),
+                None => Blocker::new(BlockerKind::Window, "no window of the plan ever opens"),
+            });
+        }
+        closed
+    }
+}
+
+impl Setting {
+    /// Sets the flag so. What it says nothing of is as defined.
+    pub(crate) fn set(&self, state: &mut FlagState) {
+        state.enabled = self.enabled;
+        state.percent = PercentState { default: self.percent, rules: self.rules.clone() };
+    }
+
+    fn differences(&self, key: &str, actual: &FlagState) -> Vec<String> {
+        let show = |percent: Option<Percent>| percent.map_or("as defined".to_owned(), |percent| format!("{percent}%"));
+        let mut differences = Vec::new();
+        if self.enabled != actual.enabled {
+            let is = match actual.enabled {
+                Some(true) => "enabled",
+                Some(false) => "disabled",
+                None => "as defined",
+            };
+            differences.push(format!("somebody set `{key}` to be {is}"));
+        }
+        if self.percent != actual.percent.default {
+            let (is, wanted) = (show(actual.percent.default), show(self.percent));
+            differences.push(format!("the percent of `{key}` is {is} and not {wanted}"));
+        }
+        for rule in self.rules.keys().chain(actual.percent.rules.keys().filter(|rule| !self.rules.contains_key(*rule)))
+        {
+            let (is, wanted) = (actual.percent.rules.get(rule).copied(), self.rules.get(rule).copied());
+            if is != wanted {
+                differences.push(format!(
+                    "the percent of the rule `{rule}` of `{key}` is {} and not {}",
+                    show(is),
+                    show(wanted)
+                ));
+            }
+        }
+        differences
+    }
+}

@@ -1,0 +1,295 @@
+//! What is measured, and whether gates and triggers find in it what they look for.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::period::Period;
+use super::plan::{Baseline, Gate, Metric, Plan, Quantity, ResolvedStep, Test, Trigger};
+use super::progress::{Phase, Progress};
+use crate::Timestamp;
+
+/// A query for a stretch of time.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Question {
+    /// The metric that it is for.
+    pub metric: String,
+    /// What of it.
+    pub part: Part,
+    /// In PromQL.
+    pub query: String,
+    /// The first instant.
+    pub from: Timestamp,
+    /// The last instant.
+    pub to: Timestamp,
+    /// From one instant to the next.
+    pub step: Period,
+    /// The answer is read as if it was so much later: a baseline of some time ago.
+    pub ago: Period,
+}
+
+/// What of a metric is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Part {
+    /// Its value.
+    Value,
+    /// What it is compared with.
+    Baseline,
+    /// How much it goes by.
+    Samples,
+}
+
+/// What was found where a [`Question`] was asked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// Numbers, by instant. What is missing, and what is no finite number, is no data.
+    pub points: BTreeMap<Timestamp, f64>,
+    /// Why there is less than was asked for.
+    pub problem: Option<String>,
+}
+
+impl Answer {
+    /// No data, and why.
+    pub fn none(problem: impl Into<String>) -> Answer {
+        Answer { points: BTreeMap::new(), problem: Some(problem.into()) }
+    }
+}
+
+/// Everything that was found, by metric and part.
+pub type Observations = BTreeMap<(String, Part), Answer>;
+
+/// What a gate or a trigger found: the evidence of a decision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reading {
+    /// The gate or trigger.
+    pub guard: String,
+    /// The metric; none for a signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    /// What of it is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<Quantity>,
+    /// The threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// The newest number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// What it was compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<f64>,
+    /// How much the newest number goes by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<f64>,
+    /// The query, as it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// What came of it.
+    pub finding: Finding,
+    /// Why there was no data, or who raised the signal and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Whether a guard found what it looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Finding {
+    /// It is so, for as long and as often as the guard asks.
+    Holds,
+    /// It is so, but not for as long or as often yet.
+    Pending,
+    /// It is not so.
+    Fails,
+    /// Too little is known.
+    NoData,
+    /// Nothing at all is known of the whole time that the guard looks back.
+    Silence,
+}
+
+impl Plan {
+    /// What to ask now for [`decide`](super::decide) to go by.
+    pub fn questions(&self, progress: &Progress, environment: &str, now: Timestamp) -> Vec<Question> {
+        let mut wanted: BTreeMap<&str, Period> = BTreeMap::new();
+        let steps = self.steps();
+        let step = steps.iter().find(|step| Some(&step.name) == progress.step.as_ref());
+        let (gates, triggers, share) = self.watched(progress, step);
+        let tests = gates.iter().filter_map(Gate::test).chain(triggers.iter().filter_map(Trigger::test));
+        for test in tests {
+            let back = wanted.entry(test.metric).or_default();
+            *back = (*back).max(self.looks_back(&test));
+        }
+        if let Some(share) = share {
+            wanted.entry(share).or_default();
+        }
+        let mut questions = Vec::new();
+        for (name, back) in wanted {
+            let Some(metric) = self.metrics.get(name) else { continue };
+            let mut ask = |part, query: &str, arm: &str, ago: Period| {
+                let query = self.fill(query, arm, metric.window(), environment);
+                let (from, to) = (ago.before(back.before(now)), ago.before(now));
+                questions.push(Question { metric: name.to_owned(), part, query, from, to, step: self.interval(), ago });
+            };
+            ask(Part::Value, &metric.query, &self.arms.new, Period::ZERO);
+            match &metric.baseline {
+                Some(Baseline::Old) => ask(Part::Baseline, &metric.query, &self.arms.old, Period::ZERO),
+                Some(Baseline::Query(query)) => ask(Part::Baseline, query, &self.arms.new, Period::ZERO),
+                Some(Baseline::Ago(ago)) => ask(Part::Baseline, &metric.query, &self.arms.new, *ago),
+                Some(Baseline::Value(_)) | None => {}
+            }
+            if let Some(samples) = &metric.samples {
+                ask(Part::Samples, samples, &self.arms.new, Period::ZERO);
+            }
+        }
+        questions
+    }
+
+    /// The gates and triggers that matter now, and the metric of the share of traffic.
+    pub(super) fn watched<'p>(
+        &'p self,
+        progress: &Progress,
+        step: Option<&'p ResolvedStep>,
+    ) -> (&'p [Gate], &'p [Trigger], Option<&'p str>) {
+        match (progress.phase, step, &self.after_rollback) {
+            (Phase::Running | Phase::Held, Some(step), _) => (&step.gates, &step.triggers, None),
+            (Phase::RollingBack, Some(step), _) => (&[], &step.triggers, None),
+            (Phase::RolledBack, _, Some(after)) if progress.is_watched() => (&after.gates, &[], after.share.as_deref()),
+            _ => (&[], &[], None),
+        }
+    }
+
+    /// How far back a guard looks.
+    fn looks_back(&self, test: &Test<'_>) -> Period {
+        Period::from_millis((self.points(test) as u64 - 1) * self.interval().millis())
+    }
+
+    /// How many points a guard looks at, the newest included.
+    fn points(&self, test: &Test<'_>) -> usize {
+        let lasting = test.lasting.millis().div_ceil(self.interval().millis().max(1)) + 1;
+        usize::try_from(lasting).unwrap_or(usize::MAX).max(test.consecutive as usize).min(MAX_POINTS)
+    }
+
+    /// What a guard finds, of what is newer than `since`.
+    pub(super) fn read(
+        &self,
+        guard: String,
+        test: &Test<'_>,
+        observations: &Observations,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Reading {
+        let mut reading = Reading {
+            guard,
+            metric: Some(test.metric.to_owned()),
+            quantity: Some(test.quantity),
+            condition: Some(test.condition.to_string()),
+            value: None,
+            baseline: None,
+            samples: None,
+            query: None,
+            finding: Finding::Silence,
+            note: None,
+        };
+        let Some(metric) = self.metrics.get(test.metric) else {
+            reading.note = Some(format!("the plan has no metric `{}`", test.metric));
+            return reading;
+        };
+        let points = self.points(test);
+        let step = self.interval().millis().cast_signed();
+        let grid = (0..points).map(|place| now.plus_millis(-step * i64::try_from(place).unwrap_or(i64::MAX)));
+        let asked = grid.take_while(|at| *at >= since);
+        let measured: Vec<_> = asked.map(|at| Measured::at(at, metric, test, observations)).collect();
+        let newest = measured.first().copied().unwrap_or_default();
+        (reading.value, reading.baseline, reading.samples) = (newest.number, newest.baseline, newest.samples);
+        let known = |part| observations.get(&(test.metric.to_owned(), part));
+        reading.note = [Part::Value, Part::Baseline, Part::Samples]
+            .into_iter()
+            .find_map(|part| known(part)?.problem.clone())
+            .or_else(|| newest.note(metric));
+
+        let (mut good, mut bad, mut missing) = (0, 0, 0);
+        for point in &measured {
+            match point.number.map(|number| test.condition.holds(number)) {
+                Some(true) => good += 1,
+                Some(false) => bad += 1,
+                None => missing += 1,
+            }
+        }
+        // What is newest decides first: a guard whose condition just broke has found that.
+        let newest = newest.number.map(|number| test.condition.holds(number));
+        reading.finding = match newest {
+            _ if measured.is_empty() => Finding::Pending,
+            None if good + bad == 0 && measured.len() == points => Finding::Silence,
+            None => Finding::NoData,
+            Some(false) => Finding::Fails,
+            Some(true) if bad > 0 => Finding::Pending,
+            Some(true) if missing > 0 => Finding::NoData,
+            Some(true) if measured.len() < points => Finding::Pending,
+            Some(true) => Finding::Holds,
+        };
+        reading
+    }
+}
+
+/// Prometheus answers 11,000 points at most.
+const MAX_POINTS: usize = 10_000;
+
+/// The longest time that guards can look back on with the interval.
+pub(super) fn most_points(interval: Period) -> Option<Period> {
+    let longest = interval.millis().checked_mul(MAX_POINTS as u64 - 1)?;
+    Some(Period::from_millis(longest))
+}
+
+/// What is known of one instant.
+#[derive(Clone, Copy, Debug, Default)]
+struct Measured {
+    number: Option<f64>,
+    baseline: Option<f64>,
+    samples: Option<f64>,
+    too_few: bool,
+}
+
+impl Measured {
+    fn at(at: Timestamp, metric: &Metric, test: &Test<'_>, observations: &Observations) -> Measured {
+        let known = |part| {
+            let answer = observations.get(&(test.metric.to_owned(), part))?;
+            answer.points.get(&at).copied().filter(|number: &f64| number.is_finite())
+        };
+        let value = known(Part::Value);
+        let floor = metric.floor.unwrap_or(0.0);
+        let baseline = match &metric.baseline {
+            Some(Baseline::Value(value)) => Some(*value),
+            Some(_) => known(Part::Baseline),
+            None => None,
+        };
+        let baseline = baseline.map(|baseline| baseline.max(floor));
+        let samples = metric.samples.as_ref().and_then(|_| known(Part::Samples));
+        let enough = match (&metric.samples, metric.minimum_samples) {
+            (Some(_), Some(minimum)) => samples.is_some_and(|samples| samples >= minimum),
+            _ => true,
+        };
+        let number = value.filter(|_| enough).and_then(|value| match test.quantity {
+            Quantity::Value => Some(value),
+            Quantity::Delta => Some(value - baseline?),
+            Quantity::Ratio => Some(value / baseline?),
+            Quantity::Improvement => Some((baseline? - value) / baseline?),
+        });
+        Measured { number: number.filter(|number| number.is_finite()), baseline, samples, too_few: !enough }
+    }
+
+    fn note(&self, metric: &Metric) -> Option<String> {
+        if self.number.is_some() {
+            return None;
+        }
+        Some(match (self.too_few, self.samples, metric.minimum_samples) {
+            (true, Some(samples), Some(minimum)) => {
+                format!("{samples} samples, fewer than the {minimum} that it takes")
+            }
+            (true, ..) => "how many samples there are is not known".to_owned(),
+            _ => "no data".to_owned(),
+        })
+    }
+}

@@ -1,0 +1,336 @@
+//! What is wrong with plans.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::condition::Condition;
+use super::guard::most_points;
+use super::period::Period;
+use super::plan::{Gate, Metric, Plan, Quantity, Requirement, Setting, Trigger};
+use crate::snapshot::definitions::{Definitions, Flag, Path, Percent, Serve, did_you_mean, list};
+
+/// Something that is wrong, where, and what to do.
+pub(crate) struct Complaint {
+    pub path: Path,
+    pub message: String,
+    pub suggestion: Option<String>,
+}
+
+/// Everything in the plans that is wrong by itself or with the definitions. All are errors: a plan that does not say what it
+/// means must not run.
+pub(crate) fn lint(definitions: &Definitions) -> Vec<Complaint> {
+    let mut lint = Lint { definitions, complaints: Vec::new() };
+    let mut movers: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, plan) in &definitions.rollouts {
+        let path = Path::default().key("rollouts").key(name);
+        if name.is_empty() || name.contains(char::is_control) {
+            lint.error(&path, "the name is empty or has control characters", None);
+        }
+        let set = plan.steps.iter().flat_map(|step| step.set.keys());
+        let moved: BTreeSet<&String> = plan.flags.iter().chain(set).collect();
+        for flag in moved {
+            if let Some(other) = movers.insert(flag, name) {
+                let message = format!("`{flag}` is moved by the rollout `{other}` too, and they would undo each other");
+                lint.error(&path, message, Some("let one of them move it".to_owned()));
+            }
+        }
+        lint.plan(&path, plan);
+    }
+    lint.complaints
+}
+
+struct Lint<'d> {
+    definitions: &'d Definitions,
+    complaints: Vec<Complaint>,
+}
+
+impl Lint<'_> {
+    fn error(&mut self, path: &Path, message: impl Into<String>, suggestion: Option<String>) {
+        self.complaints.push(Complaint { path: path.clone(), message: message.into(), suggestion });
+    }
+
+    fn unknown<'a>(&mut self, path: &Path, what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) {
+        let suggestion = did_you_mean(name, known.clone()).or_else(|| match known.clone().next() {
+            Some(_) => Some(format!("expected one of {}", list(known))),
+            None => Some(format!("there is no {what} at all")),
+        });
+        self.error(path, format!("unknown {what} `{name}`"), suggestion);
+    }
+
+    fn plan(&mut self, path: &Path, plan: &Plan) {
+        if plan.flags.is_empty() {
+            self.error(&path.key("flags"), "the rollout has no flags", Some("name at least one".to_owned()));
+        }
+        let mut seen = BTreeSet::new();
+        for (index, flag) in plan.flags.iter().enumerate() {
+            let path = path.key("flags").index(index);
+            if !seen.insert(flag) {
+                self.error(&path, format!("`{flag}` is named twice"), None);
+            }
+            self.flag(&path, flag);
+        }
+        if plan.interval().is_zero() {
+            self.error(&path.key("interval"), "the interval is no time at all", Some("write it like 30s".to_owned()));
+        }
+        for (name, metric) in &plan.metrics {
+            self.metric(&path.key("metrics").key(name), metric);
+        }
+        self.guards(path, plan, &plan.gates, &plan.triggers);
+        for (index, window) in plan.windows.iter().enumerate() {
+            if let Some(problem) = window.problem() {
+                self.error(&path.key("windows").index(index), problem, None);
+            }
+        }
+        for (index, freeze) in plan.freezes.iter().enumerate() {
+            if freeze.from >= freeze.until {
+                self.error(&path.key("freezes").index(index), "the freeze ends before it begins", None);
+            }
+        }
+        for (role, _) in plan.roles.iter().filter(|(_, people)| people.is_empty()) {
+            self.error(&path.key("roles").key(role), format!("nobody has the role `{role}`"), None);
+        }
+        if let Some(after) = &plan.after_rollback {
+            let path = path.key("afterRollback");
+            if let Some(share) = after.share.as_ref().filter(|share| !plan.metrics.contains_key(*share)) {
+                self.unknown(&path.key("share"), "metric", share, plan.metrics.keys().map(String::as_str));
+            }
+            self.guards(&path, plan, &after.gates, &[]);
+        }
+        self.steps(path, plan);
+    }
+
+    fn steps(&mut self, path: &Path, plan: &Plan) {
+        if plan.steps.is_empty() {
+            self.error(&path.key("steps"), "the rollout has no steps", None);
+        }
+        let ramps = plan.steps.iter().any(|step| step.percent.is_some() || step.series.is_some());
+        for flag in plan.flags.iter().filter(|_| ramps) {
+            if let Some(found) = self.definitions.flags.get(flag) {
+                self.ramp(&path.key("flags"), found.default.as_ref(), &format!("the default of `{flag}`"));
+            }
+        }
+        let (mut percent, mut start) = (Percent::default(), None);
+        for (index, step) in plan.steps.iter().enumerate() {
+            let path = path.key("steps").index(index);
+            if let (Some(_), Some(_)) = (step.percent, &step.series) {
+                self.error(&path, "a step has a percent or a series, and not both", None);
+            }
+            if let Some(series) = &step.series {
+                if series.from > series.to {
+                    let message = format!("the series goes down, from {}% to {}%", series.from, series.to);
+                    self.error(&path.key("series"), message, None);
+                }
+                let stands = series.by.is_empty() || series.by.iter().any(|pace| pace.add == Percent::default());
+                if stands {
+                    self.error(&path.key("series").key("by"), "the series does not say how fast it goes", None);
+                }
+            }
+            let first = step.series.as_ref().map(|series| series.from).or(step.percent);
+            if let Some(first) = first.filter(|first| *first < percent) {
+                let message = format!("the step goes down, from {percent}% to {first}%");
+                self.error(
+                    &path,
+                    message,
+                    Some("let steps go up; rolling back is for operators and triggers".to_owned()),
+                );
+            }
+            percent = step.series.as_ref().map(|series| series.to).or(step.percent).unwrap_or(percent);
+            if step.shadow && percent > Percent::default() {
+                self.error(
+                    &path,
+                    format!("in a shadow step nobody is served by the new path, and here are {percent}%"),
+                    None,
+                );
+            }
+            if let (Some(before), Some(starts)) = (start, step.starts)
+                && starts <= before
+            {
+                self.error(&path.key("starts"), format!("it starts no later than a step before, at {before}"), None);
+            }
+            if index == 0 && step.starts.is_some() {
+                let message = "the first step begins when somebody starts the rollout";
+                let suggestion = "put a step without anybody before it, `{name: prepared}`, that waits for this one";
+                self.error(&path.key("starts"), message, Some(suggestion.to_owned()));
+            }
+            start = step.starts.or(start);
+            for rule in step.audience.keys() {
+                for flag in &plan.flags {
+                    self.rule(&path.key("audience").key(rule), flag, rule);
+                }
+            }
+            for (flag, setting) in &step.set {
+                self.setting(&path.key("set").key(flag), flag, setting);
+            }
+            self.guards(&path, plan, &step.gates, &step.triggers);
+            for (index, requirement) in step.requires.iter().enumerate() {
+                self.requirement(&path.key("requires").index(index), plan, requirement);
+            }
+        }
+        let mut names = BTreeSet::new();
+        for step in plan.steps().into_iter().filter(|step| !step.name.is_empty()) {
+            let path = path.key("steps").index(step.index);
+            if !names.insert(step.name.clone()) {
+                let message = format!("two steps are called `{}`", step.name);
+                self.error(&path, message, Some("give one of them a `name`".to_owned()));
+            }
+        }
+        for (index, _) in plan.steps.iter().enumerate().filter(|(_, step)| step.name.as_deref() == Some("")) {
+            self.error(&path.key("steps").index(index).key("name"), "the name is empty", None);
+        }
+    }
+
+    fn flag(&mut self, path: &Path, flag: &str) -> Option<&Flag> {
+        if !self.definitions.flags.contains_key(flag) && !self.definitions.was_unread("flags", flag) {
+            let known = self.definitions.flags.keys().map(String::as_str);
+            self.unknown(path, "flag", flag, known);
+        }
+        self.definitions.flags.get(flag)
+    }
+
+    /// What a percent is set of must be a ramp, and must not go by the clock besides.
+    fn ramp(&mut self, path: &Path, serve: Option<&Serve>, what: &str) {
+        match serve {
+            Some(Serve::Ramp { ramp }) if ramp.schedule.is_none() => {}
+            Some(Serve::Ramp { .. }) => {
+                let message = format!("{what} follows a schedule, and a rollout never goes on by the clock alone");
+                self.error(path, message, Some("write `percent: 0` in its place".to_owned()));
+            }
+            _ => {
+                let suggestion = Some("write it as `{ramp: {percent: 0, serve: ..}}`".to_owned());
+                self.error(path, format!("{what} is no ramp, so the rollout has no percent to set"), suggestion);
+            }
+        }
+    }
+
+    fn rule(&mut self, path: &Path, flag: &str, id: &str) {
+        let Some(found) = self.definitions.flags.get(flag) else { return };
+        match found.rules.iter().find(|rule| rule.id.as_deref() == Some(id)) {
+            Some(rule) => self.ramp(path, Some(&rule.serve), &format!("the rule `{id}` of `{flag}`")),
+            None => {
+                let ids: Vec<&str> = found.rules.iter().filter_map(|rule| rule.id.as_deref()).collect();
+                self.unknown(path, &format!("rule with an id of `{flag}`"), id, ids.into_iter());
+            }
+        }
+    }
+
+    fn setting(&mut self, path: &Path, flag: &str, setting: &Setting) {
+        let default = self.flag(path, flag).map(|found| found.default.clone());
+        if let (Some(default), Some(_)) = (default, setting.percent) {
+            self.ramp(&path.key("percent"), default.as_ref(), &format!("the default of `{flag}`"));
+        }
+        for rule in setting.rules.keys() {
+            self.rule(&path.key("rules").key(rule), flag, rule);
+        }
+    }
+
+    fn metric(&mut self, path: &Path, metric: &Metric) {
+        let baseline = match &metric.baseline {
+            Some(super::Baseline::Query(query)) => Some(("baseline", query)),
+            _ => None,
+        };
+        let samples = metric.samples.as_ref().map(|query| ("samples", query));
+        for (key, query) in [Some(("query", &metric.query)), baseline, samples].into_iter().flatten() {
+            if query.trim().is_empty() {
+                self.error(&path.key(key), "the query is empty", None);
+            }
+            let mut rest = query.as_str();
+            while let Some((_, behind)) = rest.split_once("{{") {
+                let (word, after) = behind.split_once("}}").unwrap_or((behind, ""));
+                if !TEMPLATES.contains(&word) {
+                    self.unknown(&path.key(key), "word in braces", word, TEMPLATES.into_iter());
+                }
+                rest = after;
+            }
+        }
+        if metric.window.is_some_and(|window| window.is_zero()) {
+            self.error(&path.key("window"), "the window is no time at all", Some("write it like 5m".to_owned()));
+        }
+        if metric.minimum_samples.is_some() && metric.samples.is_none() {
+            let suggestion = Some("write `samples`, the query that counts them".to_owned());
+            self.error(&path.key("minimumSamples"), "nothing says how many samples there are", suggestion);
+        }
+        let finite = |number: Option<f64>| number.is_none_or(|number| number.is_finite() && number >= 0.0);
+        if !finite(metric.floor) || !finite(metric.minimum_samples) {
+            self.error(path, "`floor` and `minimumSamples` are numbers from 0 on", None);
+        }
+    }
+
+    fn guards(&mut self, path: &Path, plan: &Plan, gates: &[Gate], triggers: &[Trigger]) {
+        for (index, gate) in gates.iter().enumerate() {
+            let path = path.key("gates").index(index);
+            self.asks(&path, plan, Some(&gate.metric), gate.conditions().collect(), gate.lasting);
+        }
+        for (index, trigger) in triggers.iter().enumerate() {
+            let path = path.key("triggers").index(index);
+            let conditions: Vec<_> = trigger.conditions().collect();
+            match (&trigger.metric, &trigger.signal) {
+                (Some(_), Some(_)) => self.error(&path, "a trigger has a metric or a signal, and not both", None),
+                (None, None) => {
+                    let suggestion = Some("write `metric`, or `signal` for what people and alerts raise".to_owned());
+                    self.error(&path, "the trigger does not say what it waits for", suggestion);
+                }
+                (None, Some(signal)) if signal.trim().is_empty() => {
+                    self.error(&path.key("signal"), "the signal has no name", None);
+                }
+                (None, Some(_))
+                    if !conditions.is_empty() || !trigger.lasting.is_zero() || trigger.consecutive.is_some() =>
+                {
+                    self.error(&path, "a signal is raised or not; it has no value and lasts no time", None);
+                }
+                (None, Some(_)) => {}
+                (metric, None) => self.asks(&path, plan, metric.as_ref(), conditions, trigger.lasting),
+            }
+        }
+    }
+
+    fn asks(
+        &mut self,
+        path: &Path,
+        plan: &Plan,
+        metric: Option<&String>,
+        conditions: Vec<(Quantity, &Condition)>,
+        lasting: Period,
+    ) {
+        let Some(metric) = metric.filter(|metric| !metric.is_empty()) else {
+            self.error(path, "it does not say which metric it is about", None);
+            return;
+        };
+        if conditions.len() != 1 {
+            let suggestion = Some("write one of `value`, `ratio`, `delta` and `improvement`".to_owned());
+            let what = if conditions.is_empty() { "does not say what must be so" } else { "says more than one thing" };
+            self.error(path, format!("it {what}"), suggestion);
+        }
+        match plan.metrics.get(metric) {
+            None => self.unknown(&path.key("metric"), "metric", metric, plan.metrics.keys().map(String::as_str)),
+            Some(found) => {
+                let compares = conditions.iter().find(|(quantity, _)| *quantity != Quantity::Value);
+                if let (Some((quantity, _)), None) = (compares, &found.baseline) {
+                    let suggestion = Some("write `baseline: old`, or another, into the metric".to_owned());
+                    self.error(path, format!("`{metric}` has no baseline to take a {quantity} to"), suggestion);
+                }
+            }
+        }
+        if let Some(longest) = most_points(plan.interval()).filter(|longest| lasting > *longest) {
+            let message = format!("with an interval of {} it can last {longest} at most", plan.interval());
+            self.error(&path.key("for"), message, Some("write a longer `interval` into the plan".to_owned()));
+        }
+    }
+
+    fn requirement(&mut self, path: &Path, plan: &Plan, requirement: &Requirement) {
+        let said = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
+        if said(&requirement.approval) == said(&requirement.attestation) {
+            self.error(path, "it requires an `approval` or an `attestation`, one of the two", None);
+        }
+        if requirement.approval.is_some() && requirement.role.is_some() {
+            self.error(&path.key("role"), "an approval names its role already", None);
+        }
+        if let Some(role) = requirement.role().filter(|role| !plan.roles.contains_key(*role)) {
+            let roles = plan.roles.keys().map(String::as_str);
+            let suggestion =
+                did_you_mean(role, roles).or_else(|| Some(format!("write who has it: `roles: {{{role}: [..]}}`")));
+            self.error(path, format!("nobody has the role `{role}`"), suggestion);
+        }
+    }
+}
+
+/// What queries may have in braces.
+const TEMPLATES: [&str; 4] = ["arm", "flag", "window", "environment"];
