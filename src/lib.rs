@@ -10,6 +10,7 @@
 //! | write, check, compile and sign definitions | `snapshot::definitions`, with feature `definitions` |
 //! | plan a rollout, and know what it does next | `rollout`, with feature `definitions` |
 //! | keep what was published | `store`, with feature `control` |
+//! | run rollouts by what Prometheus measures | `controller`, with feature `control` |
 //! | serve it to others | `server`, with feature `control` |
 //!
 //! Data flows one way: definitions → snapshot → engine → evaluation. Nothing here asks the network or, once a snapshot is
@@ -35,6 +36,8 @@
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
+#[cfg(feature = "control")]
+pub mod controller;
 mod engine;
 pub mod evaluate;
 mod number;
