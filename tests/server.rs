@@ -1094,3 +1094,111 @@ fn every_stream_hears_of_a_kill_by_another_process() {
         println!("  {name:>4} heard after {:.1?}", took[index]);
     }
 }
+
+#[test]
+fn rollouts_are_seen_and_steered() {
+    let place = Place::new();
+    let plan = "
+rollouts:
+  gateway:
+    flags: [use_new_gateway]
+    roles: {product: [ana]}
+    triggers: [{signal: criticalBug, do: hold}]
+    steps:
+      - {name: prepared, requires: [{attestation: dashboard ready}, {approval: product}]}
+      - {percent: 10, soak: 2d}
+      - {percent: 50, soak: 1d}
+";
+    // A rollout's flag starts at nobody and has people on its list all the same.
+    place.write("flags/flags.yaml", &DEFINITIONS.replace("percent: 25", "percent: 0"));
+    place.write("flags/rollouts.yaml", plan);
+    place.publish("production");
+    let [ana, dana, reader] =
+        place.tokens([("ana", Role::Operator, None), ("dana", Role::Operator, None), ("shop", Role::Reader, None)]);
+    let server = place.serve(&["--tokens", "tokens.json", "--key", "key.jwk"]);
+    let (ana, dana) = (Operating::of(&server, &ana), Operating::of(&server, &dana));
+    let reader = Operating::of(&server, &reader);
+    let status = || reader.get(&format!("{ADMIN}/rollouts/gateway"), "RolloutStatus");
+    let kinds = || -> Vec<String> {
+        let status = status();
+        let blockers = status["blockers"].as_array().expect("a list");
+        blockers.iter().map(|blocker| blocker["kind"].as_str().expect("a text").to_owned()).collect()
+    };
+    let refused = |operating: &Operating, verb: &str, body: Value, status: u16, text: &str| {
+        let answer = operating.ask("POST", &format!("{ADMIN}/rollouts/gateway/{verb}"), None, Some(body));
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert!(answer.text().contains(text), "{}", answer.text());
+    };
+    let why = || json!({"reason": "So it is"});
+
+    assert_eq!((&status()["mode"], &status()["at"]), (&json!("disabled"), &Value::Null));
+    refused(&dana, "resume", why(), 422, "`start` begins it");
+    refused(&reader, "start", why(), 403, "");
+    dana.change("POST", "/rollouts/gateway/start", json!({"reason": "All is ready", "dryRun": false}));
+    assert_eq!(kinds(), ["attestation", "approval"]);
+    assert_eq!((&status()["mode"], &status()["progress"]["last"]["author"]), (&json!("testing"), &json!("dana")));
+    assert_eq!(dana.explain("use_new_gateway", "internal-user-1")["evaluation"]["variant"], "on");
+
+    refused(&dana, "advance", why(), 422, "and not to dana");
+    refused(&dana, "attest", json!({"reason": "x", "what": "dashbord ready"}), 422, "it asks for");
+    ana.change("POST", "/rollouts/gateway/advance", json!({"reason": "Go", "role": "product"}));
+    dana.change("POST", "/rollouts/gateway/attest", json!({"reason": "Seen it", "what": "dashboard ready"}));
+    assert_eq!((kinds(), &status()["verdict"]), (vec![], &json!("advance")));
+
+    // A freeze, a signal, a kill by hand: each keeps it where it is and says so.
+    dana.change("POST", "/freeze", json!({"reason": "Holidays", "until": "2100-01-01T00:00:00Z"}));
+    assert_eq!(kinds(), ["freeze"]);
+    dana.change("POST", "/unfreeze", why());
+    dana.change("POST", "/rollouts/gateway/signal", json!({"reason": "Calls drop", "signal": "criticalBug"}));
+    assert_eq!(status()["verdict"], "hold");
+    refused(&dana, "signal", json!({"reason": "x", "signal": "criticlBug"}), 422, "there are criticalBug");
+    dana.change("POST", "/rollouts/gateway/clear", json!({"reason": "They do not", "signal": "criticalBug"}));
+    dana.change("PATCH", "/flags/use_new_gateway", json!({"reason": "By hand", "percent": 4}));
+    assert_eq!(kinds(), ["changed"]);
+    dana.change("POST", "/rollouts/gateway/resume", why());
+    assert_eq!(kinds(), Vec::<String>::new());
+
+    // A rollback takes everyone off, whatever list they are on; a retry begins again.
+    refused(&dana, "rollback", json!({"reason": "x", "emergency": true, "to": "previous"}), 400, "no other way back");
+    refused(&dana, "rollback", json!({"reason": "x", "to": 30}), 422, "a rollback goes down");
+    dana.change("POST", "/rollouts/gateway/rollback", json!({"reason": "Errors", "emergency": true}));
+    assert_eq!(dana.explain("use_new_gateway", "internal-user-1")["evaluation"]["variant"], "off");
+    let incident = status()["progress"]["incident"].clone();
+    assert_eq!((&incident["severity"], &incident["reason"]), (&json!("critical"), &json!("Errors")));
+    refused(&dana, "resume", why(), 422, "`retry` begins it again");
+    dana.change("POST", "/rollouts/gateway/retry", json!({"reason": "Fixed"}));
+    assert_eq!(dana.explain("use_new_gateway", "internal-user-1")["evaluation"]["variant"], "on");
+
+    // A cohort goes, the others stay.
+    let cohort = json!({"reason": "Their client is broken", "cohort": {"keys": ["internal-user-1"]}});
+    dana.change("POST", "/rollouts/gateway/rollback", cohort);
+    assert_eq!(dana.explain("use_new_gateway", "internal-user-1")["evaluation"]["variant"], "off");
+    assert_eq!((status()["progress"]["phase"].as_str(), kinds()), (Some("held"), vec!["held".to_owned()]));
+
+    let page = |query: &str| reader.get(&format!("{ADMIN}/rollouts/gateway/decisions{query}"), "Decisions");
+    let all = page("");
+    let what = |page: &Value| -> Vec<String> {
+        let decisions = page["decisions"].as_array().expect("a list").iter();
+        decisions.map(|entry| entry["decision"]["what"].as_str().expect("a text").to_owned()).collect()
+    };
+    assert_eq!(
+        what(&all),
+        [
+            "cohortRolledBack",
+            "retried",
+            "rolledBack",
+            "resumed",
+            "cleared",
+            "signalled",
+            "attested",
+            "attested",
+            "started"
+        ]
+    );
+    let first = page("?limit=4");
+    let second = page(&format!("?limit=50&before={}", first["next"]));
+    assert_eq!([what(&first), what(&second)].concat(), what(&all));
+    let list = reader.get(&format!("{ADMIN}/rollouts"), "Rollouts");
+    assert_eq!((&list["rollouts"][0]["rollout"], &list["frozen"]), (&json!("gateway"), &Value::Null));
+    assert_eq!(reader.ask("GET", &format!("{ADMIN}/rollouts/none"), None, None).status, 404);
+}

@@ -37,13 +37,13 @@ pub struct Diff {
 #[derive(clap::Args)]
 pub struct StoreToRead {
     /// The folder that holds the log, or s3://BUCKET/FOLDER
-    #[arg(long, value_name = "STORE")]
+    #[arg(long, value_name = "STORE", env = "FLAGSTONE_STORE")]
     pub store: Option<String>,
     /// The environment
-    #[arg(long, value_name = "NAME", default_value = "production")]
+    #[arg(long, value_name = "NAME", default_value = "production", env = "FLAGSTONE_ENVIRONMENT")]
     pub environment: String,
     /// The trusted keys (a JWK Set); without them no signature is checked
-    #[arg(long, value_name = "JWKS")]
+    #[arg(long, value_name = "JWKS", env = "FLAGSTONE_KEYS")]
     pub keys: Option<PathBuf>,
 }
 

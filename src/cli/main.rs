@@ -16,6 +16,7 @@ mod population;
 mod prune;
 mod publish;
 mod republish;
+mod rollout;
 mod serve;
 mod simulate;
 mod snapshot;
@@ -77,6 +78,7 @@ enum Command {
     Resign(republish::Resign),
     Recover(republish::Recover),
     Prune(prune::Prune),
+    Rollout(rollout::Rollout),
     Log(log::LogArgs),
     Diff(diff::Diff),
     Verify(verify::Verify),
@@ -135,6 +137,7 @@ fn run(command: Command, out: &mut dyn Write) -> Result<Answer, Failure> {
         Command::Resign(resign) => resign.run(out),
         Command::Recover(recover) => recover.run(out),
         Command::Prune(prune) => prune.run(out),
+        Command::Rollout(rollout) => rollout.run(out),
         Command::Log(log) => log.run(out),
         Command::Diff(diff) => diff.run(out),
         Command::Verify(verify) => verify.run(out),

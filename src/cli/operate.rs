@@ -239,14 +239,14 @@ pub struct Exclude {
     #[arg(value_name = "FLAG")]
     flag: String,
     #[command(flatten)]
-    whom: Excluded,
+    whom: Cohort,
     #[command(flatten)]
     to: WriteTo,
 }
 
+/// A part of the people.
 #[derive(clap::Args)]
-#[group(required = true, multiple = true)]
-struct Excluded {
+pub struct Cohort {
     /// Someone, by what the flag buckets by
     #[arg(long = "user", value_name = "KEY")]
     users: Vec<String>,
@@ -258,6 +258,12 @@ struct Excluded {
     positions: Vec<[Percent; 2]>,
 }
 
+impl From<Cohort> for Exclusion {
+    fn from(Cohort { users, segments, positions }: Cohort) -> Exclusion {
+        Exclusion { keys: keys(&users), segments, positions }
+    }
+}
+
 fn range(text: &str) -> Result<[Percent; 2], String> {
     let (from, to) = text.split_once('-').ok_or("write a range as 10-12.5")?;
     Ok([from.parse()?, to.parse()?])
@@ -265,9 +271,8 @@ fn range(text: &str) -> Result<[Percent; 2], String> {
 
 impl Exclude {
     pub fn run(self, out: &mut dyn Write) -> Result<Answer, Failure> {
-        let Exclude { flag, whom: Excluded { users, segments, positions }, to } = self;
-        let exclusion = Exclusion { keys: keys(&users), segments, positions };
-        let operation = Operation::Exclude { flag: flag.clone(), exclusion };
+        let Exclude { flag, whom, to } = self;
+        let operation = Operation::Exclude { flag: flag.clone(), exclusion: whom.into() };
         run(out, &to, &[operation], ("excluded", "would exclude"), Some(&["readmit", &flag]))
     }
 }
@@ -291,7 +296,7 @@ impl Readmit {
     }
 }
 
-fn run(
+pub fn run(
     out: &mut dyn Write,
     to: &WriteTo,
     operations: &[Operation],

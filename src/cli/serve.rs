@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use flagstone::controller::Prometheus;
 use flagstone::server::{Alias, Limits, Options, Server, ServerError};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
@@ -55,6 +56,9 @@ pub struct Serve {
     /// Routes that runbooks have already, and what they do: a JSON list
     #[arg(long, value_name = "FILE")]
     aliases: Option<PathBuf>,
+    /// Where to ask for what rollouts measure; a token for it comes from FLAGSTONE_PROMETHEUS_TOKEN
+    #[arg(long, value_name = "URL", env = "FLAGSTONE_PROMETHEUS")]
+    prometheus: Option<String>,
     /// How often to look for newer versions; by default 250ms in a local folder, 2s elsewhere
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     poll: Option<Duration>,
@@ -99,6 +103,7 @@ impl Serve {
             signing_keys: self.key.iter().map(|path| signing_key(path)).collect::<Result<_, _>>()?,
             clients_expire: self.expires,
             aliases: self.aliases.as_deref().map(aliases).transpose()?.unwrap_or_default(),
+            prometheus: self.prometheus.as_deref().map(prometheus).transpose()?,
             limits: Limits {
                 connections: self.max_connections,
                 streams: self.max_streams,
@@ -126,6 +131,11 @@ impl Serve {
         runtime.shutdown_background();
         outcome
     }
+}
+
+/// Where metrics are asked for; the token stands in the environment, and in no list of processes.
+pub fn prometheus(url: &str) -> Result<Prometheus, Failure> {
+    Prometheus::new(url, std::env::var("FLAGSTONE_PROMETHEUS_TOKEN").ok()).map_err(Failure::Usage)
 }
 
 fn aliases(path: &Path) -> Result<Vec<Alias>, Failure> {

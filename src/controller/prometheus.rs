@@ -86,12 +86,13 @@ impl Prometheus {
     /// An answer holds numbers at the instants of its question, `from` and every `step` after it up to `to`, and at each the newest
     /// of those since the instant before: there are others than Prometheus that answer for instants of their own.
     pub async fn ask(&self, questions: &[Question]) -> Observations {
-        let asked = questions.iter().map(async |question| {
-            let answer = match tokio::time::timeout(self.patience, self.ask_one(question)).await {
+        // Their own copies, for a future that holds references to them cannot be handed to a server.
+        let asked = questions.to_vec().into_iter().map(|question| async move {
+            let answer = match tokio::time::timeout(self.patience, self.ask_one(&question)).await {
                 Ok(answer) => answer.unwrap_or_else(Answer::none),
                 Err(_) => Answer::none(format!("Prometheus gave no answer within {:?}", self.patience)),
             };
-            ((question.metric.clone(), question.part), answer)
+            ((question.metric, question.part), answer)
         });
         futures_util::stream::iter(asked).buffer_unordered(AT_ONCE).collect().await
     }

@@ -105,12 +105,11 @@ impl Plan {
         let (verdict, blockers, next, evidence) = match decision {
             Some(decision) => (decision.verdict, decision.blockers, decision.next, decision.evidence),
             None => {
-                let starts = steps.first().and_then(|step| step.starts).filter(|starts| *starts > now);
                 let message = "it has not been started; `start` begins it";
                 (
                     Verdict::Wait,
                     vec![Blocker { kind: BlockerKind::Held, message: message.to_owned(), until: None }],
-                    starts,
+                    None,
                     Vec::new(),
                 )
             }

@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 use super::access::Role;
 use super::feed::Feed;
 use super::problem::Problem;
+use super::rollouts;
 use super::{Asking, Shared, body};
 use crate::snapshot::SigningKey;
 use crate::snapshot::definitions::{
@@ -31,7 +32,7 @@ pub(super) const OPENAPI: &str = include_str!("openapi.json");
 /// After a change, so long is waited for it to be served here.
 const SERVED_PATIENCE: Duration = Duration::from_secs(2);
 /// How many entries of the history a page has, unless asked for more or fewer, and at most.
-const PAGE: usize = 50;
+pub(super) const PAGE: usize = 50;
 const MAX_PAGE: usize = 500;
 /// How many users are made up to estimate shares, unless asked for more or fewer, and at most.
 const USERS: u32 = 10_000;
@@ -52,7 +53,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
         "/admin/v1/environments/{environment}/flags/{flag}/explain",
         "/admin/v1/environments/{environment}/flags/{flag}/stats",
     ];
-    vec![
+    let mut routes = vec![
         ("/admin/v1/openapi.json", get(openapi)),
         ("/admin/v1/health", get(health)),
         ("/admin/v1/tokens", get(tokens)),
@@ -71,7 +72,9 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
         (FLAG[8], post(readmit)),
         (FLAG[9], post(explain)),
         (FLAG[10], get(stats)),
-    ]
+    ];
+    routes.extend(rollouts::routes());
+    routes
 }
 
 /// Those who sign for each environment, with those of the keys that may.
@@ -92,8 +95,8 @@ pub(super) fn operators(
 }
 
 type Flagged = Path<(String, String)>;
-type Read = Result<Bytes, BytesRejection>;
-type Answer = Result<Response, Problem>;
+pub(super) type Read = Result<Bytes, BytesRejection>;
+pub(super) type Answer = Result<Response, Problem>;
 
 async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/vnd.oai.openapi+json")], OPENAPI).into_response()
@@ -428,7 +431,7 @@ fn refusal(error: &OperationError, conditional: bool) -> Problem {
 }
 
 /// The store failed; where and how, the log says.
-fn unreadable(error: &StoreError) -> Problem {
+pub(super) fn unreadable(error: &StoreError) -> Problem {
     tracing::error!(%error, "the store failed");
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -568,10 +571,10 @@ fn simulated(user: u32, path: &[String]) -> Context {
 }
 
 /// What an entry holds.
-struct Contents {
+pub(super) struct Contents {
     record: Record,
-    definitions: Definitions,
-    state: OperatorState,
+    pub(super) definitions: Definitions,
+    pub(super) state: OperatorState,
 }
 
 impl Contents {
@@ -616,7 +619,7 @@ fn leads_into(path: &str, section: &str, name: &str) -> bool {
 }
 
 /// The newest entry.
-struct Head {
+pub(super) struct Head {
     contents: Contents,
     applied: Definitions,
 }
@@ -630,14 +633,14 @@ impl std::ops::Deref for Head {
 }
 
 impl Head {
-    async fn read(feed: &Feed) -> Result<Head, Problem> {
+    pub(super) async fn read(feed: &Feed) -> Result<Head, Problem> {
         let record = feed.log.head().await.map_err(|error| unreadable(&error))?;
         let record = record.ok_or_else(|| Problem::not_found("nothing is published yet"))?;
         let contents = Contents::read(record)?;
         Ok(Head { applied: contents.state.apply(&contents.definitions), contents })
     }
 
-    fn version(&self) -> u64 {
+    pub(super) fn version(&self) -> u64 {
         self.record.entry.version
     }
 
@@ -679,7 +682,7 @@ fn no_flag(key: &str) -> Problem {
     Problem::not_found(format!("there is no flag `{key}`"))
 }
 
-fn parse<T: DeserializeOwned>(read: Read) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(read: Read) -> Result<T, Problem> {
     from_json(&body(read)?)
 }
 
@@ -687,7 +690,7 @@ pub(super) fn from_json<'b, T: Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, Pr
     serde_json::from_slice(bytes).map_err(|error| Problem::bad_request(format!("the body: {error}")))
 }
 
-fn query<T>(read: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
+pub(super) fn query<T>(read: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
     read.map(|Query(query)| query).map_err(|rejection| Problem::bad_request(rejection.body_text()))
 }
 

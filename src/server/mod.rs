@@ -36,6 +36,7 @@ mod listen;
 mod metrics;
 mod ofrep;
 mod problem;
+mod rollouts;
 mod snapshots;
 
 use std::collections::BTreeMap;
@@ -70,6 +71,7 @@ use metrics::Metrics;
 use problem::Problem;
 
 use crate::Timestamp;
+use crate::controller::Prometheus;
 use crate::snapshot::{SigningKey, TrustedKeys};
 use crate::store::{self, Log, Operator, StoreError};
 
@@ -100,6 +102,8 @@ pub struct Options {
     pub clients_expire: Duration,
     /// Routes of teams' own.
     pub aliases: Vec<Alias>,
+    /// Where to ask for what rollouts measure; without it they are shown without.
+    pub prometheus: Option<Prometheus>,
     /// What it puts up with.
     pub limits: Limits,
 }
@@ -123,6 +127,7 @@ impl Options {
             signing_keys: Vec::new(),
             clients_expire: Duration::from_secs(7 * 24 * 60 * 60),
             aliases: Vec::new(),
+            prometheus: None,
             limits: Limits::default(),
         }
     }

@@ -46,6 +46,7 @@
 //!
 //! Entries hold definitions and authors, and are for the back end's eyes; of all this only `current` is for the public.
 
+mod decisions;
 mod entry;
 mod error;
 mod log;
@@ -55,6 +56,7 @@ mod operator;
 #[doc = include_str!("RUNBOOK.md")]
 pub mod runbook {}
 
+pub use decisions::Passage;
 pub use entry::{Entry, NewEntry, Record};
 pub use error::StoreError;
 pub use log::{History, Log, Mark};

@@ -335,7 +335,7 @@ fn move_rollout(
     Ok(())
 }
 
-fn plan<'d>(definitions: &'d Definitions, name: &str) -> Result<&'d Plan, OperationError> {
+pub(super) fn plan<'d>(definitions: &'d Definitions, name: &str) -> Result<&'d Plan, OperationError> {
     let unknown =
         || unknown("there is no rollout", name, &mut definitions.rollouts.keys().map(String::as_str).collect());
     definitions.rollouts.get(name).ok_or_else(unknown)

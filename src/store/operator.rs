@@ -360,6 +360,16 @@ impl Operator {
         self.write(&head, Plan::renewal(&head), above + 1, request).await
     }
 
+    /// The flags of a rollout's plan, as published.
+    ///
+    /// # Errors
+    ///
+    /// [`OperationError::Unknown`] where there is no such plan; [`OperationError::Store`].
+    pub async fn flags_of(&self, rollout: &str) -> Result<Vec<String>, OperationError> {
+        let head = Contents::read(self.log.head().await?)?;
+        super::operation::plan(&head.definitions, rollout).map(|plan| plan.flags.clone())
+    }
+
     async fn work(&self, work: &Work<'_>, request: &Request) -> Result<Outcome, OperationError> {
         check(request)?;
         let mut head = Contents::read(self.log.head().await?)?;
