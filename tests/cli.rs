@@ -1581,6 +1581,47 @@ fn definitions_go_back_and_from_one_environment_to_another() {
 }
 
 #[test]
+fn environments_share_definitions_and_differ_where_these_say_so() {
+    let place = Place::new();
+    place.run(&["init", "--example", "five-plans"]).good();
+    let both = ["--environment", "staging", "--environment", "production"];
+    place.run(&[&["keygen", "--out", "both.jwk", "--public", "both.jwks"][..], &both].concat()).good();
+    let writing = ["--store", "published", "--key", "both.jwk", "--author", "ana", "--reason", "The five plans"];
+    let publish = |environment: &str| place.run(&[&["publish", "--environment", environment][..], &writing].concat());
+    let served = |environment: &str, flag: &str| {
+        let snapshot = format!("published/{environment}/current/server.json");
+        let question = ["--keys", "both.jwks", "--flag", flag, "--context", r#"{"targetingKey": "user-42"}"#];
+        let answer = place.eval(&snapshot, &question).good().json();
+        (answer["value"].clone(), answer["reason"].clone())
+    };
+    publish("staging").good();
+    publish("production").good();
+    publish("prodution").bad(1, &["the definitions know no environment `prodution`", "did you mean `production`?"]);
+    assert_eq!(served("staging", "useNewArchitecture"), (json!(true), json!("STATIC")));
+    assert_eq!(served("production", "useNewArchitecture").0, json!(false));
+
+    // Operators' verbs count in their environment alone, and a pin leaves them nothing to set a percent of.
+    let staging = [&["--environment", "staging"][..], &writing].concat();
+    place
+        .run(&[&["ramp", "useNewArchitecture", "--percent", "5"][..], &staging].concat())
+        .bad(1, &["`useNewArchitecture` is pinned to `on` in `staging`", "take the pin out"]);
+    place.run(&[&["kill", "useNewArchitecture"][..], &staging].concat()).good();
+    assert_eq!(served("staging", "useNewArchitecture"), (json!(false), json!("DISABLED")));
+
+    // What is promoted is the flag; each environment keeps what is its own.
+    place.edit("001-chat.yaml", "salt: useNewArchitecture-1\n", "salt: useNewArchitecture-1\n    owner: chat\n");
+    publish("staging").good();
+    let promote = place.run(&[&["promote", "--from", "staging", "--to", "production"][..], &writing].concat()).good();
+    assert!(promote.out.contains("flags.useNewArchitecture.owner: \"chat\""), "{}", promote.out);
+    assert_eq!(served("production", "useNewArchitecture").0, json!(false));
+    let simulate = ["simulate", "--users", "1000", "--flag", "useNewArchitecture", "--json", "--environment"];
+    let share = |environment| {
+        place.run(&[&simulate[..], &[environment]].concat()).good().json()["flags"][0]["variants"].clone()
+    };
+    assert_ne!(share("staging"), share("production"));
+}
+
+#[test]
 fn snapshots_are_renewed() {
     let place = Place::published();
     let run = place.write_log(&["resign", "--within", "2d"]).good();

@@ -634,7 +634,7 @@ impl Head {
         let record = feed.log.head().await.map_err(|error| unreadable(&error))?;
         let record = record.ok_or_else(|| Problem::not_found("nothing is published yet"))?;
         let contents = Contents::read(record)?;
-        Ok(Head { applied: contents.state.apply(&contents.definitions), contents })
+        Ok(Head { applied: contents.state.apply(&contents.definitions.in_environment(&feed.environment)), contents })
     }
 
     fn version(&self) -> u64 {

@@ -377,7 +377,7 @@ impl Operator {
         };
         loop {
             self.compare(work, &base, &head).await?;
-            let plan = work.plan(&base, &head, request)?;
+            let plan = work.plan(&base, &head, self.log.environment(), request)?;
             let version = Log::version_after(head.record.as_ref());
             match self.write(&head, plan, version, request).await {
                 Err(OperationError::Store(StoreError::Conflict { .. })) => {}
@@ -436,7 +436,7 @@ impl Operator {
             definition_changes: diff(&head.definitions, &definitions),
             state_changes: diff(&head.state, &state),
             overridden,
-            warnings: state.lint(&definitions),
+            warnings: state.lint(&definitions.in_environment(self.log.environment())),
             snapshots: Vec::new(),
             definitions,
             state,
@@ -503,21 +503,28 @@ impl Work<'_> {
         }
     }
 
-    fn plan(&self, base: &Contents, head: &Contents, request: &Request) -> Result<Plan, OperationError> {
+    fn plan(
+        &self,
+        base: &Contents,
+        head: &Contents,
+        environment: &str,
+        request: &Request,
+    ) -> Result<Plan, OperationError> {
         match self {
             Work::Operations(operations) => {
                 head.published()?;
                 let mut state = head.state.clone();
                 let (author, reason) = (Some(request.author.clone()), Some(request.reason.clone()));
                 let by = Kill { author, reason, at: Some(request.now) };
+                let definitions = head.definitions.in_environment(environment);
                 for operation in *operations {
-                    operation.apply(&head.definitions, &mut state, &by)?;
+                    operation.apply(&definitions, &mut state, &by)?;
                 }
                 tidy(&mut state);
                 let changed = state != head.state;
                 Ok(Plan { definitions: head.definitions.clone(), state, overridden: Vec::new(), changed })
             }
-            Work::Publication(publication) => publication.plan(base, head),
+            Work::Publication(publication) => publication.plan(base, head, environment),
             Work::Renewal => {
                 head.published()?;
                 Ok(Plan::renewal(head))
@@ -569,7 +576,7 @@ impl Publication {
         [json!(seen)].into_iter().chain(self.reset.iter().map(reset)).collect()
     }
 
-    fn plan(&self, base: &Contents, head: &Contents) -> Result<Plan, OperationError> {
+    fn plan(&self, base: &Contents, head: &Contents, environment: &str) -> Result<Plan, OperationError> {
         let mut definitions = self.definitions.clone();
         // What others published meanwhile is about other flags.
         let (old, new) = (&base.definitions, &head.definitions);
@@ -580,6 +587,8 @@ impl Publication {
         if old.hash_salt != new.hash_salt {
             definitions.hash_salt.clone_from(&new.hash_salt);
         }
+        definitions.environments.retain(|name| new.environments.contains(name) || !old.environments.contains(name));
+        definitions.environments.extend(new.environments.difference(&old.environments).cloned());
 
         let mut state = head.state.clone();
         for key in &self.reset {
@@ -589,7 +598,7 @@ impl Publication {
             }
         }
         let state = state.keep_kills(new, &definitions);
-        let overridden = state.overridden(new, &definitions);
+        let overridden = state.overridden(&new.in_environment(environment), &definitions.in_environment(environment));
         match overridden.is_empty() || self.keep_state {
             true => Ok(Plan { definitions, state, overridden, changed: true }),
             false => Err(OperationError::Overridden(overridden)),
