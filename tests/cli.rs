@@ -242,6 +242,38 @@ fn the_five_plans_lint_and_publish() {
 }
 
 #[test]
+fn environment_variables_pin_flags_where_they_may() {
+    let place = Place::new();
+    place.run(&["init", "--example", "five-plans"]).good();
+    place.write("variables.json", include_str!("rollouts/variables.json"));
+    let publish = ["publish", "--environment", "production", "--store", "published", "--reason", "The five plans"];
+    place.run(&[&publish[..], &["--key", "keys/production.private.jwk"]].concat()).good();
+    let ask = |flag: &str, options: &[&str], variables: &[(&str, &str)]| {
+        let context = r#"{"targetingKey": "user1"}"#;
+        let fixed = ["eval", "--snapshot", SERVER, "--keys", KEYS, "--flag", flag, "--context", context];
+        let mut command = place.command(&[&fixed[..], options].concat());
+        command.envs(variables.iter().copied());
+        Run::of(command)
+    };
+    let names = ["--variables", "variables.json"];
+    let percent = [("OUTBOUND_CALLS_PERCENTAGE", "100")];
+    let answer = ask("outboundCalls", &names, &percent).good().json();
+    assert_eq!((&answer["value"], &answer["pinnedBy"]), (&json!(true), &json!("OUTBOUND_CALLS_PERCENTAGE")));
+    // Nobody is pinned by what they did not ask for, nor by what is not set.
+    for (options, variables) in [(&[][..], &percent[..]), (&["--variables"], &percent), (&names, &[])] {
+        let answer = ask("outboundCalls", options, variables).good().json();
+        assert_eq!((&answer["value"], answer.get("pinnedBy")), (&json!(false), None));
+    }
+    let own = [("FLAGSTONE_PIN_USENEWARCHITECTURE", "on")];
+    assert_eq!(ask("useNewArchitecture", &["--variables"], &own).good().json()["value"], true);
+    ask("outboundCalls", &names, &[("OUTBOUND_CALLS_PERCENTAGE", "lots")])
+        .bad(2, &["OUTBOUND_CALLS_PERCENTAGE is \"lots\"", "a percent from 0 to 100"]);
+    ask("outboundCalls", &names, &[("FLAGSTONE_PIN_OUTBOUNDCALS", "on")]).bad(2, &["FLAGSTONE_PIN_OUTBOUNDCALS"]);
+    place.write("variables.json", r#"[{"variable": "A", "flag": "outboundCalls", "sets": "killed"}]"#);
+    ask("outboundCalls", &names, &[]).bad(3, &["variables.json", "[0].sets: expected one of `variant`"]);
+}
+
+#[test]
 fn keys_are_private_and_sets_grow() {
     let place = Place::new();
     let keygen = ["keygen", "--environment", "production", "--out", "one.jwk", "--kid", "one"];

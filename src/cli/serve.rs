@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 
 use crate::answer::{Answer, BOLD, Failure, GREEN};
-use crate::files::{read, signing_key, trusted_keys};
+use crate::files::{read, signing_key, trusted_keys, variable_pins};
 
 /// Serve snapshots over HTTP
 ///
@@ -55,6 +55,10 @@ pub struct Serve {
     /// Routes that runbooks have already, and what they do: a JSON list
     #[arg(long, value_name = "FILE")]
     aliases: Option<PathBuf>,
+    /// Let environment variables pin flags where this server evaluates them: FLAGSTONE_PIN_… and, with a FILE, those that it
+    /// names. What it serves for others to evaluate is as it was signed
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    variables: Option<Option<PathBuf>>,
     /// How often to look for newer versions; by default 250ms in a local folder, 2s elsewhere
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     poll: Option<Duration>,
@@ -98,6 +102,12 @@ impl Serve {
             admin_listen: self.admin_listen,
             signing_keys: self.key.iter().map(|path| signing_key(path)).collect::<Result<_, _>>()?,
             clients_expire: self.expires,
+            variables: self
+                .variables
+                .as_ref()
+                .map(|names| variable_pins(names.as_deref()))
+                .transpose()?
+                .unwrap_or_default(),
             aliases: self.aliases.as_deref().map(aliases).transpose()?.unwrap_or_default(),
             limits: Limits {
                 connections: self.max_connections,

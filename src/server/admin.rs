@@ -486,6 +486,7 @@ fn evaluation(evaluation: &Evaluation<'_>) -> Value {
         "flag": evaluation.flag, "value": value, "variant": evaluation.variant, "reason": evaluation.reason.name(),
         "errorCode": evaluation.error_code.map(|code| code.name()), "rule": evaluation.rule,
         "keyMissing": evaluation.key_missing, "version": evaluation.version, "until": evaluation.until,
+        "pinnedBy": evaluation.pinned_by,
     })
 }
 

@@ -69,9 +69,9 @@ use feed::{Feed, Status};
 use metrics::Metrics;
 use problem::Problem;
 
-use crate::Timestamp;
 use crate::snapshot::{SigningKey, TrustedKeys};
 use crate::store::{self, Log, Operator, StoreError};
+use crate::{Timestamp, VariablePins};
 
 /// How a server is to be.
 #[derive(Debug)]
@@ -100,6 +100,8 @@ pub struct Options {
     pub clients_expire: Duration,
     /// Routes of teams' own.
     pub aliases: Vec<Alias>,
+    /// Flags pinned where this server evaluates them; snapshots are served as they were signed.
+    pub variables: VariablePins,
     /// What it puts up with.
     pub limits: Limits,
 }
@@ -123,6 +125,7 @@ impl Options {
             signing_keys: Vec::new(),
             clients_expire: Duration::from_secs(7 * 24 * 60 * 60),
             aliases: Vec::new(),
+            variables: VariablePins::default(),
             limits: Limits::default(),
         }
     }
@@ -234,8 +237,12 @@ impl Server {
         for environment in &options.environments {
             let log = Log::open(&options.store, environment, options.keys.clone()).map_err(ServerError::Store)?;
             logs.insert(environment.clone(), log.clone());
-            let feed = Arc::new(Feed::new(log, &options.keys, options.poll, metrics.clone()));
+            let feed = Arc::new(Feed::new(log, &options.keys, &options.variables, options.poll, metrics.clone()));
             feed.look().await;
+            let unfit = feed.unfit_variables();
+            if !unfit.is_empty() {
+                return Err(ServerError::Options(unfit.join("\n")));
+            }
             feeds.insert(environment.clone(), feed);
         }
         let operators = admin::operators(&logs, &options.signing_keys, options.clients_expire);
