@@ -31,7 +31,7 @@ pub struct Serve {
     /// The environment to serve; give it again for more. The first is that of routes that name none
     #[arg(long, value_name = "NAME", default_value = "production")]
     environment: Vec<String>,
-    /// The trusted keys (a JWK Set)
+    /// The trusted keys (a JWK Set); changes are taken up while it runs
     #[arg(long, value_name = "JWKS")]
     keys: PathBuf,
     /// Where to listen
@@ -94,6 +94,7 @@ impl Serve {
         }
         let defaults = Options::new(self.store, self.environment, trusted_keys(&self.keys)?);
         let options = Options {
+            keys_file: Some(self.keys).filter(|path| path.as_os_str() != "-"),
             listen: self.listen,
             poll: self.poll.unwrap_or(defaults.poll),
             max_age: self.max_age,

@@ -149,6 +149,16 @@ impl Feed {
         self.published.borrow().clone()
     }
 
+    /// Goes by other keys from now on. What is served stays until the store is looked at again.
+    pub(super) fn set_keys(&self, keys: &TrustedKeys) {
+        self.log.set_keys(keys.clone());
+        for engine in &self.engines {
+            engine.set_keys(keys.clone());
+        }
+        self.seen().mark = None;
+        self.hinted.notify_one();
+    }
+
     /// Tells of each newer version.
     pub(super) fn subscribe(&self) -> watch::Receiver<Arc<Published>> {
         self.published.subscribe()

@@ -42,7 +42,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -82,6 +82,8 @@ pub struct Options {
     pub environments: Vec<String>,
     /// Whose signatures count.
     pub keys: TrustedKeys,
+    /// The file that the keys were read from, to take up changes of it.
+    pub keys_file: Option<PathBuf>,
     /// Where to listen; port 0 is any that is free.
     pub listen: SocketAddr,
     /// How often to look for newer versions.
@@ -116,6 +118,7 @@ impl Options {
             store,
             environments,
             keys,
+            keys_file: None,
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             poll: Duration::from_millis(if local { 250 } else { 2000 }),
             max_age: Duration::from_secs(1),
@@ -193,6 +196,8 @@ struct Shared {
     feeds: BTreeMap<String, Arc<Feed>>,
     operators: BTreeMap<String, Arc<Operator>>,
     access: Access,
+    /// Whose signatures count now.
+    keys: Mutex<TrustedKeys>,
     metrics: Arc<Metrics>,
     streams: Arc<Semaphore>,
     closing: watch::Receiver<bool>,
@@ -201,6 +206,23 @@ struct Shared {
 impl Shared {
     fn feed(&self, environment: &str) -> Result<&Arc<Feed>, Problem> {
         self.feeds.get(environment).ok_or_else(|| Problem::not_found("this server serves no such environment"))
+    }
+
+    /// Reads the trusted keys again if the file changed, so that one that was taken out no longer counts.
+    fn reload_keys(&self) -> Result<bool, String> {
+        let Some(file) = &self.options.keys_file else { return Ok(false) };
+        let wrong = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
+        let bytes = std::fs::read(file).map_err(|error| wrong(&error))?;
+        let keys = TrustedKeys::from_jwks(&bytes).map_err(|error| wrong(&error))?;
+        let mut known = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == keys {
+            return Ok(false);
+        }
+        for feed in self.feeds.values() {
+            feed.set_keys(&keys);
+        }
+        *known = keys;
+        Ok(true)
     }
 }
 
@@ -251,9 +273,10 @@ impl Server {
             Some(address) => Some(listen_on(address).await?),
             None => None,
         };
+        let keys = Mutex::new(options.keys.clone());
         let (close, closing) = watch::channel(false);
         let streams = Arc::new(Semaphore::new(options.limits.streams));
-        let shared = Arc::new(Shared { feeds, operators, access, metrics, streams, closing, options });
+        let shared = Arc::new(Shared { feeds, operators, access, keys, metrics, streams, closing, options });
         let admin = admin_routes(&shared).map_err(|error| ServerError::Options(format!("aliases: {error}")))?;
         let (router, admin) = match admin_listener {
             None => (surrounded(public_routes().merge(admin), &shared), None),
@@ -291,7 +314,12 @@ impl Server {
             let feed = feed.clone();
             tasks.spawn(async move { feed.follow().await });
         }
-        tasks.spawn(keep_access(shared.clone()));
+        let (access, keys) = (shared.clone(), shared.clone());
+        tasks.spawn(keep("tokens", move || {
+            access.access.tidy();
+            access.access.reload()
+        }));
+        tasks.spawn(keep("trusted keys", move || keys.reload_keys()));
         let connections = Arc::new(Semaphore::new(shared.options.limits.connections));
         tasks.spawn(renew(shared.clone()));
         let mut serving = tokio::task::JoinSet::new();
@@ -334,25 +362,24 @@ async fn renew(shared: Arc<Shared>) {
     }
 }
 
-/// Takes up changes of the tokens, and forgets what need not be known any more.
-async fn keep_access(shared: Arc<Shared>) {
+/// Takes up changes of a file, for ever. While it cannot be read, what was read before counts on.
+async fn keep(what: &'static str, reload: impl Fn() -> Result<bool, String>) {
     let mut complaint = String::new();
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        match shared.access.reload() {
-            Ok(true) => {
+        match reload() {
+            Ok(changed) => {
                 complaint.clear();
-                tracing::info!("the tokens were read again");
+                if changed {
+                    tracing::info!("the {what} were read again");
+                }
             }
-            Ok(false) => {}
-            // Those that were read before count on.
             Err(error) if error == complaint => {}
             Err(error) => {
-                tracing::error!(error, "the tokens could not be read again");
+                tracing::error!(error, "the {what} could not be read again");
                 complaint = error;
             }
         }
-        shared.access.tidy();
     }
 }
 
