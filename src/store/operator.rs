@@ -449,15 +449,17 @@ impl Operator {
             }
             return Ok(outcome);
         }
+        // A clock that jumped back must not make a kill that clients take for expired.
+        let created = head.record.as_ref().map_or(request.now, |record| record.entry.time.max(request.now));
         let keys: Vec<&SigningKey> = self.keys.iter().collect();
         let mut payloads = Vec::new();
         for audience in [Audience::Server, Audience::Client] {
-            let expires = request.now.plus_millis(millis(self.clients_expire));
+            let expires = created.plus_millis(millis(self.clients_expire));
             let options = Options {
                 environment: self.log.environment().to_owned(),
                 audience,
                 version,
-                created: request.now,
+                created,
                 expires: (audience == Audience::Client).then_some(expires),
             };
             let payload = compile(&outcome.definitions, &outcome.state, &options).map_err(OperationError::Problems)?;
