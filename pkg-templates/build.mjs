@@ -13,6 +13,7 @@ const MODULES = [
   "openfeature-server",
   "openfeature-web",
   "testing",
+  "variables",
   "slim/inline",
   "slim/module",
 ];
@@ -69,7 +70,8 @@ for (const [engine, folder] of [
   const built = new URL(`target/pkg-build/${engine}/`, root);
   for (const file of ["flagstone.js", "flagstone.d.ts"]) cpSync(new URL(file, built), new URL(file, dist));
   // What goes with a client of either stands in one place.
-  const filter = (file) => engine === "full" || !/(openfeature|exposures|file-storage|testing)[^/]*$/.test(file);
+  const filter = (file) =>
+    engine === "full" || !/(openfeature|exposures|file-storage|testing|variables)[^/]*$/.test(file);
   cpSync(dist, folder, { recursive: true, filter });
   cpSync(new URL("flagstone_bg.wasm", built), new URL("flagstone_bg.wasm", folder));
   const gzipped = gzipSync(readFileSync(new URL("flagstone_bg.wasm", built)), { level: 9 });

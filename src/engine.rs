@@ -57,6 +57,9 @@ pub enum LoadError {
         /// The version that both have.
         version: u64,
     },
+    /// Environment variables pin what the first snapshot does not have; the text says which, and what is allowed.
+    #[cfg(feature = "ed25519")]
+    Variables(String),
     /// It had expired before it was loaded.
     Expired {
         /// When.
@@ -80,6 +83,8 @@ impl LoadError {
             LoadError::Fork { version } => {
                 ["another version ", &version.to_string(), " was seen before; versions never change"].concat()
             }
+            #[cfg(feature = "ed25519")]
+            LoadError::Variables(message) => message.clone(),
             LoadError::Expired { expires, now } => {
                 let (expires, now) = (expires.text(), now.text());
                 ["the snapshot expired at ", &expires, " and it is ", &now, " now; renew it, or set the clock"].concat()
@@ -205,6 +210,7 @@ mod native {
     use super::{Gatekeeper, LoadError, Loaded};
     use crate::Timestamp;
     use crate::snapshot::{Audience, Envelope, Snapshot, TrustedKeys, Typ};
+    use crate::variables::VariablePins;
     use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
     /// Holds the newest snapshot that it was given, for as long as a process runs; shared between threads.
@@ -237,6 +243,7 @@ mod native {
         keys: RwLock<TrustedKeys>,
         gatekeeper: Mutex<Gatekeeper>,
         snapshot: RwLock<Option<Arc<Snapshot>>>,
+        variables: VariablePins,
     }
 
     impl Engine {
@@ -246,7 +253,16 @@ mod native {
                 keys: RwLock::new(keys),
                 gatekeeper: Mutex::new(Gatekeeper::new(environment.into(), audience)),
                 snapshot: RwLock::new(None),
+                variables: VariablePins::default(),
             }
+        }
+
+        /// The same, with flags pinned by environment variables. Where these pin what the first snapshot does not have, it
+        /// is not taken ([`LoadError::Variables`]); a later one is, and what they pin of it is an error
+        /// ([`Snapshot::unfit_variables`]).
+        #[must_use]
+        pub fn with_variables(self, variables: VariablePins) -> Self {
+            Engine { variables, ..self }
         }
 
         /// Replaces the trusted keys; a key that is gone no longer counts from the next load on.
@@ -263,7 +279,12 @@ mod native {
             let mut gatekeeper = self.gatekeeper.lock().unwrap_or_else(PoisonError::into_inner);
             let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
             let verified = Envelope::parse(envelope)?.verify(&keys, gatekeeper.environment(), Typ::Snapshot)?;
-            let Some(snapshot) = gatekeeper.take(verified.payload, now)? else { return Ok(Loaded::Same) };
+            let (payload, pinned) = self.variables.apply(verified.payload);
+            if self.snapshot().is_none() {
+                pinned.check()?;
+            }
+            let Some(mut snapshot) = gatekeeper.take(payload, now)? else { return Ok(Loaded::Same) };
+            snapshot.pinned = pinned;
             *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(snapshot));
             Ok(Loaded::New)
         }

@@ -7,6 +7,7 @@
 //! | know why a flag was decided so | [`Evaluation`], [`Evaluator::explain`], [the order of precedence](evaluate) |
 //! | know what travels | [the snapshot's format](snapshot), [`Envelope`](snapshot::Envelope) |
 //! | know where a user stands | [`bucketing`] |
+//! | pin flags by environment variables | `VariablePins`, with feature `ed25519`, a default |
 //! | write, check, compile and sign definitions | `snapshot::definitions`, with feature `definitions` |
 //! | plan a rollout, and know what it does next | `rollout`, with feature `definitions` |
 //! | keep what was published | `store`, with feature `control` |
@@ -49,6 +50,8 @@ pub mod snapshot;
 #[cfg(feature = "control")]
 pub mod store;
 mod timestamp;
+#[cfg(feature = "ed25519")]
+mod variables;
 #[cfg(feature = "wasm")]
 #[allow(unsafe_code)]
 mod wasm;
@@ -62,3 +65,5 @@ pub use evaluate::{
 };
 pub use snapshot::{Audience, FlagType, Snapshot, SnapshotError};
 pub use timestamp::{Timestamp, TimestampError};
+#[cfg(feature = "ed25519")]
+pub use variables::{VariableError, VariableNames, VariablePins};

@@ -242,6 +242,38 @@ fn the_five_plans_lint_and_publish() {
 }
 
 #[test]
+fn environment_variables_pin_flags_where_they_may() {
+    let place = Place::new();
+    place.run(&["init", "--example", "five-plans"]).good();
+    place.write("variables.json", include_str!("rollouts/variables.json"));
+    let publish = ["publish", "--environment", "production", "--store", "published", "--reason", "The five plans"];
+    place.run(&[&publish[..], &["--key", "keys/production.private.jwk"]].concat()).good();
+    let ask = |flag: &str, options: &[&str], variables: &[(&str, &str)]| {
+        let context = r#"{"targetingKey": "user1"}"#;
+        let fixed = ["eval", "--snapshot", SERVER, "--keys", KEYS, "--flag", flag, "--context", context];
+        let mut command = place.command(&[&fixed[..], options].concat());
+        command.envs(variables.iter().copied());
+        Run::of(command)
+    };
+    let names = ["--variables", "variables.json"];
+    let percent = [("OUTBOUND_CALLS_PERCENTAGE", "100")];
+    let answer = ask("outboundCalls", &names, &percent).good().json();
+    assert_eq!((&answer["value"], &answer["pinnedBy"]), (&json!(true), &json!("OUTBOUND_CALLS_PERCENTAGE")));
+    // Nobody is pinned by what they did not ask for, nor by what is not set.
+    for (options, variables) in [(&[][..], &percent[..]), (&["--variables"], &percent), (&names, &[])] {
+        let answer = ask("outboundCalls", options, variables).good().json();
+        assert_eq!((&answer["value"], answer.get("pinnedBy")), (&json!(false), None));
+    }
+    let own = [("FLAGSTONE_PIN_USENEWARCHITECTURE", "on")];
+    assert_eq!(ask("useNewArchitecture", &["--variables"], &own).good().json()["value"], true);
+    ask("outboundCalls", &names, &[("OUTBOUND_CALLS_PERCENTAGE", "lots")])
+        .bad(2, &["OUTBOUND_CALLS_PERCENTAGE is \"lots\"", "a percent from 0 to 100"]);
+    ask("outboundCalls", &names, &[("FLAGSTONE_PIN_OUTBOUNDCALS", "on")]).bad(2, &["FLAGSTONE_PIN_OUTBOUNDCALS"]);
+    place.write("variables.json", r#"[{"variable": "A", "flag": "outboundCalls", "sets": "killed"}]"#);
+    ask("outboundCalls", &names, &[]).bad(3, &["variables.json", "[0].sets: expected one of `variant`"]);
+}
+
+#[test]
 fn keys_are_private_and_sets_grow() {
     let place = Place::new();
     let keygen = ["keygen", "--environment", "production", "--out", "one.jwk", "--kid", "one"];
@@ -1578,6 +1610,47 @@ fn definitions_go_back_and_from_one_environment_to_another() {
         "staging.private.jwk",
     ];
     place.run(&itself).bad(2, &["to be promoted to itself"]);
+}
+
+#[test]
+fn environments_share_definitions_and_differ_where_these_say_so() {
+    let place = Place::new();
+    place.run(&["init", "--example", "five-plans"]).good();
+    let both = ["--environment", "staging", "--environment", "production"];
+    place.run(&[&["keygen", "--out", "both.jwk", "--public", "both.jwks"][..], &both].concat()).good();
+    let writing = ["--store", "published", "--key", "both.jwk", "--author", "ana", "--reason", "The five plans"];
+    let publish = |environment: &str| place.run(&[&["publish", "--environment", environment][..], &writing].concat());
+    let served = |environment: &str, flag: &str| {
+        let snapshot = format!("published/{environment}/current/server.json");
+        let question = ["--keys", "both.jwks", "--flag", flag, "--context", r#"{"targetingKey": "user-42"}"#];
+        let answer = place.eval(&snapshot, &question).good().json();
+        (answer["value"].clone(), answer["reason"].clone())
+    };
+    publish("staging").good();
+    publish("production").good();
+    publish("prodution").bad(1, &["the definitions know no environment `prodution`", "did you mean `production`?"]);
+    assert_eq!(served("staging", "useNewArchitecture"), (json!(true), json!("STATIC")));
+    assert_eq!(served("production", "useNewArchitecture").0, json!(false));
+
+    // Operators' verbs count in their environment alone, and a pin leaves them nothing to set a percent of.
+    let staging = [&["--environment", "staging"][..], &writing].concat();
+    place
+        .run(&[&["ramp", "useNewArchitecture", "--percent", "5"][..], &staging].concat())
+        .bad(1, &["`useNewArchitecture` is pinned to `on` in `staging`", "take the pin out"]);
+    place.run(&[&["kill", "useNewArchitecture"][..], &staging].concat()).good();
+    assert_eq!(served("staging", "useNewArchitecture"), (json!(false), json!("DISABLED")));
+
+    // What is promoted is the flag; each environment keeps what is its own.
+    place.edit("001-chat.yaml", "salt: useNewArchitecture-1\n", "salt: useNewArchitecture-1\n    owner: chat\n");
+    publish("staging").good();
+    let promote = place.run(&[&["promote", "--from", "staging", "--to", "production"][..], &writing].concat()).good();
+    assert!(promote.out.contains("flags.useNewArchitecture.owner: \"chat\""), "{}", promote.out);
+    assert_eq!(served("production", "useNewArchitecture").0, json!(false));
+    let simulate = ["simulate", "--users", "1000", "--flag", "useNewArchitecture", "--json", "--environment"];
+    let share = |environment| {
+        place.run(&[&simulate[..], &[environment]].concat()).good().json()["flags"][0]["variants"].clone()
+    };
+    assert_ne!(share("staging"), share("production"));
 }
 
 #[test]

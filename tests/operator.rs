@@ -8,7 +8,7 @@ use std::time::Duration;
 use flagstone::snapshot::definitions::{Definitions, Exclusion, Key, Source, State};
 use flagstone::snapshot::{Envelope, SigningKey, TrustedKeys, Typ};
 use flagstone::store::{Log, Operation, OperationError, Operator, Outcome, Publication, Request, StoreError, Target};
-use flagstone::{Audience, Context, Snapshot, Timestamp};
+use flagstone::{Audience, Context, Engine, Snapshot, Timestamp};
 use serde_json::{Value, json};
 
 const KEY: &str = r#"{"kty":"OKP","crv":"Ed25519","alg":"Ed25519","kid":"k","environments":["production"],
@@ -185,6 +185,23 @@ async fn a_kill_and_its_restoring_leave_everything_as_it_was() {
         assert_eq!(place.state().await, state);
     }
     assert_eq!(place.operator.log().verify().await.unwrap(), 10);
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_back_stops_no_kill() {
+    let place = Place::new("clock").await;
+    let past = Request { now: "2001-01-01T00:00:00Z".parse().unwrap(), ..by("dana") };
+    let outcome = place.apply(&[Operation::Kill(flag("plain"))], &past).await.unwrap();
+    // The log says what the clock said; those whose clocks are right take the snapshot all the same.
+    assert_eq!(outcome.record.unwrap().entry.time, past.now);
+    let trusted = TrustedKeys::from_iter([key().public()]);
+    for (audience, envelope) in outcome.snapshots {
+        let engine = Engine::new("production", audience, trusted.clone());
+        engine.load(envelope.as_bytes(), now()).unwrap();
+        assert_eq!(engine.snapshot().unwrap().created(), now());
+    }
+    assert_eq!(place.variant("plain", "user-1").await, "off");
+    assert_eq!(place.operator.log().verify().await.unwrap(), 2);
 }
 
 #[tokio::test]

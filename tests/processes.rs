@@ -315,6 +315,80 @@ fn a_bucket_that_is_not_there_is_said() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("s3://nonesuch/flags/production/entries"), "{output:?}");
 }
 
+/// The lines that a server answers to a request, as they come.
+fn listen(address: &str, path: &str) -> impl Iterator<Item = String> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
+    BufReader::new(stream).lines().map_while(Result::ok)
+}
+
+/// What a server answers.
+fn ask(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_server_before_a_bucket_hears_of_kills_and_outlives_the_bucket() {
+    let moto = Moto::start();
+    let project = moto.project("served");
+    let arguments = ["serve", "--keys", "keys/production.jwks", "--listen", "127.0.0.1:0", "--poll", "250ms"];
+    let mut server = project.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().rsplit_once("http://").expect("it says where it listens").1.to_owned();
+    let mut stream = listen(&address, "/snapshots/production/stream");
+    let mut hears = |version: u64| {
+        let wanted = format!(r#""version":{version}"#);
+        assert!(stream.any(|line| line.contains(&wanted)), "the stream ended before {wanted}");
+    };
+    let health = |wanted: &str| {
+        for _ in 0..600 {
+            let answer = ask(&address, "/healthz");
+            if answer.contains(wanted) {
+                return assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("/healthz does not say {wanted}: {}", ask(&address, "/healthz"));
+    };
+    let served = || ask(&address, "/snapshots/production/client.json").split_once("\r\n\r\n").unwrap().1.to_owned();
+    hears(1);
+    let begun = std::time::Instant::now();
+    project.good(&["kill", "new_checkout", "--reason", "Errors"]);
+    let written = begun.elapsed();
+    hears(2);
+    println!("killed in {written:.1?}, heard {:.1?} after the command was given", begun.elapsed());
+    let killed = served();
+    assert!(killed.contains(r#"\"killed\":\"flag\""#), "{killed}");
+
+    // It stands still, and goes on.
+    let signal = |signal: &str| {
+        assert!(Command::new("kill").args([signal, &moto.server.id().to_string()]).status().unwrap().success());
+    };
+    signal("-STOP");
+    health("has not answered");
+    assert_eq!(served(), killed);
+    signal("-CONT");
+    project.good(&["restore", "new_checkout", "--reason", "Mended"]);
+    hears(3);
+    health(r#""status":"ok""#);
+
+    // It is gone.
+    let restored = served();
+    drop(moto);
+    health("cannot be read");
+    assert_eq!(served(), restored);
+    let output = project.command(&["kill", "new_checkout", "--reason", "Errors"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("s3://flags/served/production"), "{output:?}");
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
+
 #[test]
 fn old_snapshots_can_go() {
     let moto = Moto::start();

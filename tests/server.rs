@@ -10,8 +10,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use flagstone::server::{Role, Tokens};
+use flagstone::snapshot::definitions::{Definitions, Source};
 use flagstone::snapshot::{Envelope, SigningKey, TrustedKeys};
-use flagstone::store::{Log, Operation, Operator, Request, Target};
+use flagstone::store::{Log, Operation, Operator, Publication, Request, Target};
 use serde_json::{Value, json};
 
 /// Far longer than anything takes; what waits for so long has failed.
@@ -111,13 +112,25 @@ impl Place {
     }
 
     fn serve(&self, arguments: &[&str]) -> Serving {
+        self.serve_with(arguments, &[])
+    }
+
+    fn serve_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Serving {
         let fixed = ["serve", "--store", "published", "--keys", "keys.jwks", "--listen", "127.0.0.1:0"];
-        let mut child = self
-            .command(&[&fixed, arguments].concat())
+        let mut command = self.command(&[&fixed, arguments].concat());
+        command.envs(variables.iter().copied());
+        self.serve_by(command)
+    }
+
+    /// A server, as this command starts it.
+    fn serve_by(&self, mut command: Command) -> Serving {
+        let mut child = command
+            .current_dir(self.0.path())
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(self.path("log")).expect("a log can be written"))
             .spawn()
-            .expect("the server starts");
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("it has an output")).read_line(&mut line).expect("it says something");
         let url = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
@@ -129,9 +142,9 @@ impl Place {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    fn operator(&self, environment: &str) -> Operator {
+    fn operator(&self, environment: &str, others: &TrustedKeys) -> Operator {
         let key = SigningKey::from_jwk(&fs::read(self.path("key.jwk")).expect("there is a key")).expect("it is one");
-        let keys = TrustedKeys::from_iter([key.public()]);
+        let keys = others.iter().cloned().chain([key.public()]).collect();
         let store = self.path("published").display().to_string();
         let log = Log::open(&store, environment, keys).expect("there is a log");
         Operator::new(log, vec![key], Duration::from_secs(604_800))
@@ -139,7 +152,12 @@ impl Place {
 
     /// Does something to production as another process than the server.
     fn operate(&self, operation: Operation) -> u64 {
-        let operator = self.operator("production");
+        self.operate_trusting(operation, &TrustedKeys::default())
+    }
+
+    /// The same, where another key signed last.
+    fn operate_trusting(&self, operation: Operation, others: &TrustedKeys) -> u64 {
+        let operator = self.operator("production", others);
         let request = Request::new("dana@example.com", "Errors at checkout");
         block_on(operator.apply(&[operation], &request)).expect("it can be done").version
     }
@@ -508,6 +526,150 @@ fn a_server_serves_nothing_that_keys_it_trusts_did_not_sign() {
     let health = server.get("/healthz");
     assert_eq!(health.status, 503);
     assert!(health.text().contains("no trusted key signed"), "{}", health.text());
+}
+
+#[test]
+fn damage_is_survived_and_said() {
+    let place = Place::published();
+    let server = place.serve(&[]);
+    let good = server.get(CLIENT).body;
+    let [entry, current] = ["entries/00000000000000000001.json", "current/client.json"]
+        .map(|name| place.path("published/production").join(name));
+    let is = |status: &'static str| move |answer: &Answer| answer.json()["status"] == status;
+    // What `current` holds is put right by what the entry says, so both are damaged.
+    let whole = [&entry, &current].map(|path| fs::read(path).expect("it is there"));
+    for damage in [b"".as_slice(), b"{\"payload\":", &whole[0][..whole[0].len() / 2], &[0xff; 100]] {
+        for path in [&entry, &current] {
+            fs::write(path, damage).expect("it can be written");
+        }
+        let health = server.until("/healthz", None, is("degraded"));
+        assert_eq!(health.status, 200);
+        assert_eq!(server.get(CLIENT).body, good);
+        for (path, bytes) in [&entry, &current].into_iter().zip(&whole) {
+            fs::write(path, bytes).expect("it can be written");
+        }
+        server.until("/healthz", None, is("ok"));
+    }
+}
+
+#[test]
+fn two_servers_with_different_keys_do_not_undo_each_other() {
+    let place = Place::published();
+    let other = SigningKey::generate(None, ["production"]).expect("a key can be made");
+    place.write("other.jwk", &other.to_jwk());
+    place.write("other.jwks", &TrustedKeys::from_iter([other.public()]).to_jwks());
+    let [dana] = place.tokens([("dana", Role::Operator, None)]);
+    let operating = ["--tokens", "tokens.json", "--listen", "127.0.0.1:0"];
+    let ours = place.serve(&["--key", "key.jwk", "--tokens", "tokens.json"]);
+    let fixed = ["serve", "--store", "published", "--keys", "other.jwks", "--key", "other.jwk"];
+    let theirs = place.serve_by(place.command(&[&fixed[..], &operating].concat()));
+    let good = ours.get(CLIENT).body;
+
+    theirs.get(CLIENT).refused(503, "nothing-published");
+    assert!(theirs.get("/healthz").text().contains("no trusted key signed"));
+    let authorization = format!("Bearer {dana}");
+    let kill = |server: &Serving| {
+        let reason = json!({"reason": "Errors"});
+        let path = format!("{ADMIN}/flags/use_new_gateway/kill");
+        server.ask("POST", &path, &[("authorization", &authorization)], Some(&reason))
+    };
+    kill(&theirs).refused(503, "store");
+    assert!(place.log().is_empty() || !place.log().contains(&dana), "no tokens in logs");
+    assert_eq!(ours.get(CLIENT).body, good);
+    assert_eq!(kill(&ours).status, 200);
+    ours.until(CLIENT, None, |answer| version(answer) == 2);
+
+    // Once each trusts the other's key, both go on.
+    let both = place.path("keys.jwks");
+    let all = TrustedKeys::from_jwks(&fs::read(&both).expect("there are keys")).expect("they are keys");
+    let all: TrustedKeys = all.iter().cloned().chain([other.public()]).collect();
+    for name in ["keys.jwks", "other.jwks"] {
+        place.write(name, &all.to_jwks());
+    }
+    theirs.until(CLIENT, None, |answer| answer.status == 200 && version(answer) == 2);
+    let restore = format!("{ADMIN}/flags/use_new_gateway/restore");
+    let restored =
+        theirs.ask("POST", &restore, &[("authorization", &authorization)], Some(&json!({"reason": "Mended"})));
+    assert_eq!(restored.status, 200, "{}", restored.text());
+    ours.until(CLIENT, None, |answer| version(answer) == 3);
+}
+
+#[test]
+fn keys_are_replaced_without_a_restart() {
+    let place = Place::published();
+    let server = place.serve(&[]);
+    let old = fs::read(place.path("keys.jwks")).expect("there are keys");
+    let next = SigningKey::generate(None, ["production"]).expect("a key can be made");
+    let old = TrustedKeys::from_jwks(&old).expect("they are keys");
+    let both: TrustedKeys = old.iter().cloned().chain([next.public()]).collect();
+
+    // What is no set of keys changes nothing.
+    place.write("keys.jwks", "{\"keys\":");
+    let begun = Instant::now();
+    while !place.log().contains("the trusted keys could not be read again") {
+        assert!(begun.elapsed() < PATIENCE, "{}", place.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(server.get("/healthz").json()["status"], "ok");
+
+    place.write("keys.jwks", &both.to_jwks());
+    let log = Log::open(&place.path("published").display().to_string(), "production", both).expect("there is a log");
+    let next_only = TrustedKeys::from_iter([next.public()]);
+    let operator = Operator::new(log, vec![next], Duration::from_secs(604_800));
+    let request = Request::new("dana@example.com", "The new key");
+    block_on(operator.resign(None, &request)).expect("it can be signed");
+    server.until(CLIENT, None, |answer| version(answer) == 2);
+
+    // The old one goes, and what it signs counts no more.
+    place.write("keys.jwks", &next_only.to_jwks());
+    let begun = Instant::now();
+    while place.log().matches("the trusted keys were read again").count() < 2 {
+        assert!(begun.elapsed() < PATIENCE, "{}", place.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let health = server.get("/healthz");
+    assert_eq!(health.json()["status"], "ok", "{}", health.text());
+    place.operate_trusting(kill("use_new_gateway"), &next_only);
+    server.until("/healthz", None, |answer| answer.json()["status"] == "degraded");
+    assert_eq!(version(&server.get(CLIENT)), 2);
+}
+
+/// A file system of its own, which is as small as it is said, that a process of ours sees alone.
+#[test]
+fn a_full_disk_takes_no_changes_and_serves_on() {
+    let place = Place::published();
+    let [dana] = place.tokens([("dana", Role::Operator, None)]);
+    fs::create_dir(place.path("small")).expect("there is room for a folder");
+    let mut command = Command::new("unshare");
+    let script = "mount -t tmpfs -o size=256k none small && cp -a published/. small && exec \"$@\"";
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_flagstone")]);
+    command.args(["serve", "--store", "small", "--keys", "keys.jwks", "--listen", "127.0.0.1:0"]);
+    command.args(["--tokens", "tokens.json", "--key", "key.jwk"]);
+    let server = place.serve_by(command);
+    let good = server.get(CLIENT).body;
+    let seen = place.path("small/filler");
+    let seen = seen.strip_prefix("/").expect("it is absolute");
+    let filler = PathBuf::from(format!("/proc/{}/root", server.child.id())).join(seen);
+    let mut file = fs::File::create(&filler).expect("there is room for an empty file");
+    while file.write_all(&[0; 512]).is_ok() {}
+    drop(file);
+
+    let kill = || {
+        let path = format!("{ADMIN}/flags/use_new_gateway/kill");
+        let authorization = format!("Bearer {dana}");
+        server.ask("POST", &path, &[("authorization", &authorization)], Some(&json!({"reason": "Errors"})))
+    };
+    kill().refused(503, "store");
+    assert!(place.log().contains("No space left on device"), "{}", place.log());
+    assert_eq!(server.get(CLIENT).body, good);
+    assert_eq!(server.get("/healthz").json()["status"], "ok", "it can be read");
+
+    fs::remove_file(&filler).expect("it can be removed");
+    let killed = kill();
+    assert_eq!(killed.status, 200, "{}", killed.text());
+    server.until(CLIENT, None, |answer| version(answer) == 2);
+    let history = server.get_as(&format!("{ADMIN}/history"), &dana).json();
+    assert_eq!(history["entries"].as_array().map(Vec::len), Some(2), "{history}");
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {
@@ -956,6 +1118,40 @@ fn runbooks_that_there_are_already_work() {
 }
 
 #[test]
+fn environment_variables_pin_flags_where_the_server_evaluates() {
+    let place = Place::published();
+    place.write("variables.json", r#"[{"variable": "GATEWAY_PERCENT", "flag": "use_new_gateway", "sets": "percent"}]"#);
+    let options = ["--public-evaluation", "--variables", "variables.json"];
+    let bare = place.serve(&["--public-evaluation"]);
+    let server = place.serve_with(&options, &[("GATEWAY_PERCENT", "100"), ("FLAGSTONE_PIN_BACK_END_ONLY", "off")]);
+    let ask = |server: &Serving| {
+        let context = json!({"context": {"targetingKey": "user-1"}});
+        server.ask("POST", "/ofrep/v1/evaluate/flags/use_new_gateway", &[], Some(&context)).json()
+    };
+    let pinned = ask(&server);
+    assert_eq!((&pinned["value"], &pinned["metadata"]["pinnedBy"]), (&json!(true), &json!("GATEWAY_PERCENT")));
+    assert_eq!(ask(&bare)["metadata"].get("pinnedBy"), None);
+    assert_eq!(server.get(CLIENT).body, bare.get(CLIENT).body, "snapshots are served as they were signed");
+    // A kill still reaches it.
+    place.operate(kill("use_new_gateway"));
+    server.until(CLIENT, None, |answer| version(answer) == 2);
+    assert_eq!(ask(&server)["reason"], "DISABLED");
+
+    for (variable, value, message) in [
+        ("GATEWAY_PERCENT", "NaN", "a percent from 0 to 100"),
+        ("FLAGSTONE_PIN_THEME", "drak", "expected `dark`, `light`"),
+        ("FLAGSTONE_PIN_TEHME", "dark", "pins no flag"),
+    ] {
+        let fixed = ["serve", "--store", "published", "--keys", "keys.jwks", "--listen", "127.0.0.1:0"];
+        let output = place.command(&[&fixed, &options[1..]].concat()).env(variable, value).output();
+        let output = output.expect("the command starts");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(matches!(output.status.code(), Some(2 | 3)), "{error}");
+        assert!(error.contains(variable) && error.contains(message), "{error}");
+    }
+}
+
+#[test]
 fn any_number_of_servers_share_a_log() {
     let place = Place::published();
     let [dana] = place.tokens([("dana", Role::Operator, None)]);
@@ -983,16 +1179,17 @@ fn any_number_of_servers_share_a_log() {
 
 #[test]
 fn what_expired_is_served_on_and_said_to_have() {
-    let place = Place::published();
+    let place = Place::new();
     // Whether it has is for whoever loads it to judge: this machine's clock may have jumped.
     let key = SigningKey::from_jwk(&fs::read(place.path("key.jwk")).expect("there is a key")).expect("it is one");
-    let log = place.operator("production").log().clone();
+    let log = place.operator("production", &TrustedKeys::default()).log().clone();
     let operator = Operator::new(log, vec![key], Duration::from_secs(1));
     let long_ago = flagstone::Timestamp::now().plus_millis(-86_400_000);
     let request = Request { now: long_ago, ..Request::new("ana@example.com", "Long ago") };
-    block_on(operator.resign(None, &request)).expect("it can be signed");
+    let definitions = Definitions::read(&[Source::new("flags.yaml", DEFINITIONS)]).expect("they are in order");
+    block_on(operator.publish(&Publication::of(definitions), &request)).expect("they can be published");
     let server = place.serve(&["--public-evaluation"]);
-    assert_eq!(version(&server.get(CLIENT)), 2);
+    assert_eq!(version(&server.get(CLIENT)), 1);
     let health = server.get("/healthz");
     assert_eq!((health.status, &health.json()["status"]), (200, &json!("degraded")));
     assert!(health.text().contains("expired"), "{}", health.text());
@@ -1018,6 +1215,12 @@ fn tokens_are_shown_once() {
     assert!(error.contains("already"), "{error}");
     assert_eq!(make(&["--name", "eve", "--role", "root"]).0, Some(2));
     let file = fs::read_to_string(place.path("tokens.json")).expect("there is a file");
+    let mode = fs::metadata(place.path("tokens.json")).expect("there is a file").permissions();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777,
+        0o600,
+        "written anew it is as private as it was"
+    );
     assert!(!file.contains(&dana) && !file.contains(&short));
     let server = place.serve(&["--tokens", "tokens.json"]);
     assert_eq!(server.get_as(SERVER, &dana).status, 200);
@@ -1052,7 +1255,7 @@ fn every_stream_hears_of_a_kill_by_another_process() {
     let server = place.serve(&[]);
     let streams: usize = std::env::var("FLAGSTONE_STREAMS").ok().and_then(|n| n.parse().ok()).unwrap_or(50);
     let address = server.url.trim_start_matches("http://").to_owned();
-    let operator = place.operator("production");
+    let operator = place.operator("production", &TrustedKeys::default());
     let took = block_on(async {
         use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 

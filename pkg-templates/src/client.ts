@@ -16,7 +16,15 @@ import {
 } from "./codes.js";
 import type { EvaluationContext } from "./encode.js";
 import { Guards, type Guarded, type GuardOptions, type NewPath, type Shadowed, type ShadowOptions } from "./guard.js";
-import { Host, LoadError, type LoadErrorCode, type Outcome, type Pins, type Subject as Attributes } from "./host.js";
+import {
+  Host,
+  LoadError,
+  type LoadErrorCode,
+  type Outcome,
+  type Pins,
+  type Subject as Attributes,
+  type VariablePins,
+} from "./host.js";
 import { forbidden, load } from "./instance.js";
 import { checkKeys, checkOptions, checkPins } from "./options.js";
 import { findPins, readPins, type RequestPins, type SignedPinsOptions } from "./pins.js";
@@ -41,7 +49,7 @@ export type { Guarded, GuardOptions, MetricsReport, Mismatch, NewPath, Shadowed,
 export { cacheStorage, inlineEnvelope, kvStorage, webStorage } from "./storage.js";
 export type { ItemStorage, KeyValueNamespace, SnapshotStorage, StoredSnapshot } from "./storage.js";
 export type { RequestPins, SignedPinsOptions } from "./pins.js";
-export type { ErrorCode, EvaluationContext, FlagType, JsonValue, LoadErrorCode, Pins, Reason, Step };
+export type { ErrorCode, EvaluationContext, FlagType, JsonValue, LoadErrorCode, Pins, Reason, Step, VariablePins };
 
 /** Flags whose keys and types nobody wrote down. */
 export type UntypedFlags = Record<string, JsonValue>;
@@ -118,6 +126,11 @@ export interface StartOptions {
    * that everyone lands in the same cohort everywhere, so they show in results: reason STATIC, step `offPin` or `onPin`.
    */
   readonly pins?: Pins;
+  /**
+   * Flags pinned in this process by environment variables, as `variablePins` of `flagstone/variables` reads them. They show
+   * in results: `flagMetadata.pinnedBy`.
+   */
+  readonly variables?: VariablePins;
   /** Takes signed pins, for this browser from a link or its cookie, or for one request of a server. Off unless given. */
   readonly signedPins?: SignedPinsOptions;
 }
@@ -153,6 +166,8 @@ export interface FlagMetadata {
   readonly keyMissing?: true;
   /** From when on the clock may change the result, in milliseconds since 1970, where a schedule had a part in it. */
   readonly until?: number;
+  /** The environment variables that pin the flag in this process, separated by commas. */
+  readonly pinnedBy?: string;
 }
 
 /** The result of evaluating a flag: OpenFeature's evaluation details. */
@@ -324,12 +339,14 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
    * cannot run the engine: a page must render and a request must be routed. {@link error} and {@link state} say why.
    *
    * @throws {TypeError} Where the options can never work: no environment, keys that are none.
+   * @throws {@link LoadError} With the code `VARIABLES`, where environment variables pin what the snapshot does not have.
    */
   static async start<F extends object = UntypedFlags>(options: StartOptions): Promise<FlagstoneClient<F>> {
     const client = new FlagstoneClient<F>(options, STARTING);
     const begun = client.#begin();
     try {
       if (!(await within(options.startTimeout ?? START_TIMEOUT, begun))) client.#startLate(begun);
+      if (client.version === undefined && client.error?.code === "VARIABLES") throw client.error;
     } catch (error) {
       await client.close();
       throw error;
@@ -684,6 +701,8 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     flagMetadata.step = step;
     if (rule !== undefined) flagMetadata.rule = rule;
     if (keyMissingOf(packed)) flagMetadata.keyMissing = true;
+    const pinnedBy = this.#host?.pinnedBy(flag.key);
+    if (pinnedBy !== undefined) flagMetadata.pinnedBy = pinnedBy;
     if (outcome.until !== Infinity) {
       flagMetadata.until = outcome.until;
       this.#watch(flag.key, outcome.until);
@@ -776,13 +795,14 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
       const message = `the engine cannot be loaded (flagstone_bg.wasm): ${why ?? reason(error)}`;
       throw new LoadError("ENGINE", message, { cause: error });
     }
-    const { environment, audience = "client", pins = {} } = this.#options;
+    const { environment, audience = "client", pins = {}, variables } = this.#options;
     try {
       return (this.#host = new Host({
         environment,
         audience,
         keys: JSON.stringify(this.#keys),
         pins: checkPins(pins),
+        variables,
       }));
     } catch (error) {
       throw new OptionError(reason(error), { cause: error });
@@ -912,6 +932,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     this.#due.clear();
     this.#awaitExpiry();
     this.#succeeded();
+    if (host.unfit.length > 0) this.#warn("VARIABLES", `${host.unfit.join("; ")}; what they pin is an error`);
     const { version, changed } = this.#description ?? {};
     if (before !== undefined && version !== undefined && changed !== undefined && changed.length > 0) {
       this.#emit("change", { version, changed });

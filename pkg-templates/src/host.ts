@@ -6,7 +6,16 @@ import { verifiesAny, type Candidate } from "./verify.js";
 
 /** What went wrong. */
 export type LoadErrorCode =
-  "ENGINE" | "FETCH" | "STREAM" | "STORAGE" | "ENVELOPE" | "SIGNATURE" | "SNAPSHOT" | "REPLAY" | "EXPIRED";
+  | "ENGINE"
+  | "FETCH"
+  | "STREAM"
+  | "STORAGE"
+  | "ENVELOPE"
+  | "SIGNATURE"
+  | "SNAPSHOT"
+  | "VARIABLES"
+  | "REPLAY"
+  | "EXPIRED";
 
 /** A snapshot that could not be had, or was not taken. Whatever was held before is still held. */
 export class LoadError extends Error {
@@ -19,6 +28,7 @@ export class LoadError extends Error {
    * - `ENVELOPE`: it is no envelope, or no trusted key signed it as it should.
    * - `SIGNATURE`: the signature does not verify: someone changed the envelope.
    * - `SNAPSHOT`: what was signed is no snapshot, or one for another environment or audience.
+   * - `VARIABLES`: environment variables pin what the first snapshot does not have.
    * - `REPLAY`: it is older than one seen before, or another one of the same version.
    * - `EXPIRED`: it had expired before it was loaded.
    */
@@ -53,6 +63,20 @@ export interface Outcome {
 /** Pinned flags: by flag, a variant's name, or null for off. */
 export type Pins = Readonly<Record<string, string | null>>;
 
+/** A payload with flags pinned in it. */
+export interface PinnedPayload {
+  readonly payload: string;
+  /** The variables that pin a flag, by flag. */
+  readonly pinnedBy: ReadonlyMap<string, string>;
+  /** What is wrong with variables; the flags that they pin are in error. */
+  readonly unfit: readonly string[];
+}
+
+/** Flags pinned by environment variables. Made by `variablePins` of `flagstone/variables`. */
+export interface VariablePins {
+  apply(payload: string): PinnedPayload;
+}
+
 /** What an engine is for. */
 export interface HostOptions {
   readonly environment: string;
@@ -60,6 +84,7 @@ export interface HostOptions {
   /** A JWK set, as JSON. */
   readonly keys: string;
   readonly pins: Pins;
+  readonly variables: VariablePins | undefined;
 }
 
 /** One client's engine, made anew with what it held whenever the module breaks. */
@@ -78,6 +103,7 @@ export class Host {
   /** What made the snapshot held, for making it again. */
   #held: { readonly envelope: Uint8Array; readonly keys: string; readonly now: number } | undefined;
   #description: Description | undefined;
+  #variables: PinnedPayload | undefined;
   /** All attributes' numbers. */
   #ids: readonly number[] = [];
 
@@ -97,6 +123,16 @@ export class Host {
   /** The snapshot held. */
   get description(): Description | undefined {
     return this.#description;
+  }
+
+  /** The environment variables that pin a flag. */
+  pinnedBy(flag: string): string | undefined {
+    return this.#variables?.pinnedBy.get(flag);
+  }
+
+  /** What is wrong with environment variables. */
+  get unfit(): readonly string[] {
+    return this.#variables?.unfit ?? [];
   }
 
   /** @throws Where these are no JWK set of Ed25519 keys. */
@@ -126,16 +162,18 @@ export class Host {
       // They may have been replaced meanwhile, and what is taken must be what was verified.
     } while (keys !== this.#keys);
     const now = clock();
+    const { bytes, variables } = this.#withVariables(envelope);
     const json = attempt("SNAPSHOT", () => {
       // What was opened may be gone by now, with a module that was replaced or for another envelope.
-      this.#ready().open(envelope);
+      this.#ready().open(bytes);
       return this.#engine.take(now);
     });
     if (json === undefined) return false;
     this.#current = undefined;
     this.#description = readDescription(json);
     this.#ids = [...this.#description.attributes.keys()];
-    this.#held = { envelope, keys, now };
+    this.#held = { envelope: bytes, keys, now };
+    this.#variables = variables;
     return true;
   }
 
@@ -214,6 +252,19 @@ export class Host {
     } catch {
       abandon();
     }
+  }
+
+  /** What was verified, with the flags pinned that environment variables pin. */
+  #withVariables(envelope: Uint8Array): { bytes: Uint8Array; variables?: PinnedPayload } {
+    const { variables } = this.#options;
+    if (variables === undefined) return { bytes: envelope };
+    const signed = JSON.parse(new TextDecoder().decode(envelope)) as { payload: string };
+    const pinned = variables.apply(signed.payload);
+    if (this.#description === undefined && pinned.unfit.length > 0) {
+      throw new LoadError("VARIABLES", pinned.unfit.join("; "));
+    }
+    const bytes = new TextEncoder().encode(JSON.stringify({ ...signed, payload: pinned.payload }));
+    return { bytes, variables: pinned };
   }
 
   #decode(subject: Subject): void {

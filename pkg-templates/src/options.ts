@@ -7,7 +7,7 @@ export const MIN_POLL = 1000;
 /** @throws {TypeError} Where something is not what it should be. Programs may be written in JavaScript, whatever the types say. */
 export function checkOptions(options: unknown): void {
   if (!isObject(options)) throw wrong("options", "an object", options);
-  const { environment, audience, pins, keys, poll, timeout, startTimeout, storage, warn, now } = options;
+  const { environment, audience, pins, variables, keys, poll, timeout, startTimeout, storage, warn, now } = options;
   if (typeof environment !== "string" || environment === "") {
     throw wrong("environment", "the name of the environment whose snapshots are taken", environment);
   }
@@ -17,6 +17,9 @@ export function checkOptions(options: unknown): void {
   }
   checkKeys(keys);
   if (pins !== undefined) checkPins(pins);
+  if (variables !== undefined && !(isObject(variables) && typeof variables.apply === "function")) {
+    throw wrong("variables", "what `variablePins` of `flagstone/variables` returns", variables);
+  }
   if (poll !== undefined && poll !== false && !(typeof poll === "number" && poll >= MIN_POLL)) {
     throw wrong("poll", `milliseconds, at least ${MIN_POLL}, or false`, poll);
   }

@@ -6,7 +6,7 @@ use crate::snapshot::{Printed, Question, write_line};
 /// Evaluate a flag
 ///
 /// Prints one line of JSON: flag, value, variant, reason, errorCode (where there is an error), rule (where a rule
-/// decided) and version. An error of evaluation is a result as well: value and variant are null, reason is ERROR, and
+/// decided), version and, with --variables, pinnedBy (the variables that pin the flag). An error of evaluation is a result as well: value and variant are null, reason is ERROR, and
 /// the exit code is 0. FLAG_NOT_FOUND says that the snapshot holds no such flag, PROVIDER_NOT_READY that the snapshot
 /// has expired, GENERAL that the flag requires something this version lacks.
 ///

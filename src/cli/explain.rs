@@ -248,6 +248,9 @@ fn write_result(out: &mut dyn Write, evaluation: &Evaluation, expires: Option<Ti
     };
     let rule = evaluation.rule.map_or(String::new(), |rule| format!(", rule `{rule}`"));
     writeln!(out, "{BOLD}{json}{BOLD:#} (variant `{variant}`), reason {reason}{rule}")?;
+    if let Some(variables) = evaluation.pinned_by {
+        writeln!(out, "    pinned by {variables}")?;
+    }
     if evaluation.key_missing {
         writeln!(out, "    off, because there is no key to bucket by")?;
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use flagstone::snapshot::definitions::{Definitions, Problem, Severity, Source, json_schema, lint};
 use flagstone::snapshot::{SigningKey, TrustedKeys};
+use flagstone::{VariableNames, VariablePins};
 use serde_json::Value;
 
 use crate::answer::{BOLD, CYAN, Failure, RED, YELLOW, count};
@@ -55,8 +56,10 @@ pub fn replace(path: &Path, contents: &[u8]) -> Result<(), Failure> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = path.with_file_name(name);
-    create(&new, contents)?;
-    fs::rename(&new, path).map_err(|error| {
+    create_private(&new, contents)?;
+    // As open to others as it was, and no more.
+    let permissions = fs::metadata(path).and_then(|file| fs::set_permissions(&new, file.permissions()));
+    permissions.and_then(|()| fs::rename(&new, path)).map_err(|error| {
         let _ = fs::remove_file(&new);
         Failure::io("write it", path, error)
     })
@@ -193,6 +196,19 @@ impl Project {
         let _ = writeln!(excerpt, "{CYAN}{margin} |{CYAN:#} {indent}{RED}^{RED:#}");
         Some(excerpt)
     }
+}
+
+/// What this process's environment variables pin, those included that a file names.
+pub fn variable_pins(names: Option<&Path>) -> Result<VariablePins, Failure> {
+    let names = match names {
+        Some(path) => {
+            let wrong = |error: &dyn std::fmt::Display| Failure::File(format!("{}: {error}", path.display()));
+            let text = String::from_utf8(read(path)?).map_err(|error| wrong(&error))?;
+            VariableNames::from_json(&text).map_err(|error| wrong(&error))?
+        }
+        None => VariableNames::default(),
+    };
+    VariablePins::from_environment(&names).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// A file in a folder, without a `./` that says nothing.

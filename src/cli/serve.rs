@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 
 use crate::answer::{Answer, BOLD, Failure, GREEN};
-use crate::files::{read, signing_key, trusted_keys};
+use crate::files::{read, signing_key, trusted_keys, variable_pins};
 
 /// Serve snapshots over HTTP
 ///
@@ -32,7 +32,7 @@ pub struct Serve {
     /// The environment to serve; give it again for more. The first is that of routes that name none
     #[arg(long, value_name = "NAME", default_value = "production")]
     environment: Vec<String>,
-    /// The trusted keys (a JWK Set)
+    /// The trusted keys (a JWK Set); changes are taken up while it runs
     #[arg(long, value_name = "JWKS")]
     keys: PathBuf,
     /// Where to listen
@@ -59,6 +59,10 @@ pub struct Serve {
     /// Where to ask for what rollouts measure; a token for it comes from FLAGSTONE_PROMETHEUS_TOKEN
     #[arg(long, value_name = "URL", env = "FLAGSTONE_PROMETHEUS")]
     prometheus: Option<String>,
+    /// Let environment variables pin flags where this server evaluates them: FLAGSTONE_PIN_… and, with a FILE, those that it
+    /// names. What it serves for others to evaluate is as it was signed
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    variables: Option<Option<PathBuf>>,
     /// How often to look for newer versions; by default 250ms in a local folder, 2s elsewhere
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     poll: Option<Duration>,
@@ -94,6 +98,7 @@ impl Serve {
         }
         let defaults = Options::new(self.store, self.environment, trusted_keys(&self.keys)?);
         let options = Options {
+            keys_file: Some(self.keys).filter(|path| path.as_os_str() != "-"),
             listen: self.listen,
             poll: self.poll.unwrap_or(defaults.poll),
             max_age: self.max_age,
@@ -102,6 +107,12 @@ impl Serve {
             admin_listen: self.admin_listen,
             signing_keys: self.key.iter().map(|path| signing_key(path)).collect::<Result<_, _>>()?,
             clients_expire: self.expires,
+            variables: self
+                .variables
+                .as_ref()
+                .map(|names| variable_pins(names.as_deref()))
+                .transpose()?
+                .unwrap_or_default(),
             aliases: self.aliases.as_deref().map(aliases).transpose()?.unwrap_or_default(),
             prometheus: self.prometheus.as_deref().map(prometheus).transpose()?,
             limits: Limits {

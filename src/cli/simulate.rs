@@ -36,6 +36,9 @@ pub struct Simulate {
     /// The trusted keys (a JWK Set) for snapshots; without them no signature is checked
     #[arg(long, value_name = "JWKS")]
     keys: Option<PathBuf>,
+    /// The environment that definitions are tried for
+    #[arg(long, value_name = "NAME", default_value = "production", conflicts_with = "snapshot")]
+    environment: String,
     /// How it was before: definitions or a snapshot
     #[arg(long, value_name = "FILE|DIR")]
     against: Option<PathBuf>,
@@ -205,7 +208,7 @@ impl Simulate {
         let project = Project::read(paths)?;
         let definitions = project.definitions()?;
         let options = Options {
-            environment: "simulation".to_owned(),
+            environment: self.environment.clone(),
             audience: Audience::Server,
             version: 1,
             created: now,

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use flagstone::snapshot::{Envelope, EnvelopeError, TrustedKeys, Typ};
-use flagstone::{Audience, Context, ErrorCode, Evaluation, LoadError, Reason, Snapshot, Timestamp};
+use flagstone::{Audience, Context, ErrorCode, Evaluation, LoadError, Reason, Snapshot, Timestamp, VariablePins};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::answer::{Failure, warn};
-use crate::files;
+use crate::files::{self, variable_pins};
 
 /// A snapshot that was read, and verified if there were keys.
 pub struct Opened {
@@ -140,6 +140,9 @@ pub struct Question {
     /// The time that schedules and expiry go by, RFC 3339; by default it is now
     #[arg(long, value_name = "TIME")]
     now: Option<Timestamp>,
+    /// Let environment variables pin flags: FLAGSTONE_PIN_… and, with a FILE, those that it names
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    variables: Option<Option<PathBuf>>,
 }
 
 /// A question with everything that it takes to answer it.
@@ -166,7 +169,16 @@ impl Question {
             Failure::Usage(format!(r#"--context: {error}; write it like {{"targetingKey": "user-42", "plan": "pro"}}"#))
         })?;
         let keys = self.keys.as_deref().map(files::trusted_keys).transpose()?;
-        let opened = open(&self.snapshot, keys.as_ref(), &self.expected)?;
+        let mut opened = open(&self.snapshot, keys.as_ref(), &self.expected)?;
+        if let Some(names) = &self.variables {
+            let pins: VariablePins = variable_pins(names.as_deref())?;
+            // It is a snapshot, pinned or not.
+            opened.snapshot =
+                pins.snapshot(opened.payload.as_str()).map_err(|error| Failure::File(error.to_string()))?;
+            if !opened.snapshot.unfit_variables().is_empty() {
+                return Err(Failure::Usage(opened.snapshot.unfit_variables().join("\n")));
+            }
+        }
         Ok(Asked { opened, context, now: self.now.unwrap_or_else(Timestamp::now) })
     }
 }
@@ -186,6 +198,7 @@ impl Asked {
             key_missing: false,
             version: self.opened.snapshot.version(),
             until: None,
+            pinned_by: None,
         })
     }
 }
@@ -203,6 +216,8 @@ pub struct Printed {
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<String>,
     version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pinned_by: Option<String>,
 }
 
 impl From<&Evaluation<'_>> for Printed {
@@ -217,6 +232,7 @@ impl From<&Evaluation<'_>> for Printed {
             error_code: evaluation.error_code.map(ErrorCode::name),
             rule: evaluation.rule.map(str::to_owned),
             version: evaluation.version,
+            pinned_by: evaluation.pinned_by.map(str::to_owned),
         }
     }
 }

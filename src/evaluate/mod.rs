@@ -252,6 +252,8 @@ pub struct Evaluation<'s> {
     pub version: u64,
     /// From when on the clock may change the result, where a schedule had a part in it.
     pub until: Option<Timestamp>,
+    /// The environment variables that pin the flag in this process, separated by commas.
+    pub pinned_by: Option<&'s str>,
 }
 
 impl<'s> Evaluation<'s> {
@@ -268,6 +270,7 @@ impl<'s> Evaluation<'s> {
             key_missing: false,
             version,
             until: None,
+            pinned_by: None,
         }
     }
 
@@ -482,6 +485,7 @@ impl<'s> Evaluator<'s> {
             key_missing: outcome.key_missing,
             version: snapshot.version(),
             until: Some(outcome.until).filter(|&until| until != Timestamp::MAX),
+            pinned_by: snapshot.pinned_by(snapshot.text(flag.key)),
         }
     }
 }

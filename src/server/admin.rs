@@ -489,6 +489,7 @@ fn evaluation(evaluation: &Evaluation<'_>) -> Value {
         "flag": evaluation.flag, "value": value, "variant": evaluation.variant, "reason": evaluation.reason.name(),
         "errorCode": evaluation.error_code.map(|code| code.name()), "rule": evaluation.rule,
         "keyMissing": evaluation.key_missing, "version": evaluation.version, "until": evaluation.until,
+        "pinnedBy": evaluation.pinned_by,
     })
 }
 
@@ -637,7 +638,7 @@ impl Head {
         let record = feed.log.head().await.map_err(|error| unreadable(&error))?;
         let record = record.ok_or_else(|| Problem::not_found("nothing is published yet"))?;
         let contents = Contents::read(record)?;
-        Ok(Head { applied: contents.state.apply(&contents.definitions), contents })
+        Ok(Head { applied: contents.state.apply(&contents.definitions.in_environment(&feed.environment)), contents })
     }
 
     pub(super) fn version(&self) -> u64 {

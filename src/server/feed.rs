@@ -11,9 +11,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::metrics::Metrics;
-use crate::snapshot::TrustedKeys;
+use crate::snapshot::{Envelope, TrustedKeys};
 use crate::store::{Log, Mark, StoreError};
-use crate::{Audience, Engine, LoadError, Snapshot, Timestamp};
+use crate::{Audience, Engine, LoadError, Snapshot, Timestamp, VariablePins};
 
 /// A store that does not answer for so long counts as gone.
 const STORE_PATIENCE: Duration = Duration::from_secs(15);
@@ -113,13 +113,21 @@ pub(super) struct Feed {
     hinted: Notify,
     /// Held while somebody looks: of two at once, the slower might put back what is older.
     looking: tokio::sync::Mutex<()>,
+    /// What is pinned where this server evaluates.
+    variables: VariablePins,
     /// How often to look.
     poll: Duration,
     metrics: Arc<Metrics>,
 }
 
 impl Feed {
-    pub(super) fn new(log: Log, keys: &TrustedKeys, poll: Duration, metrics: Arc<Metrics>) -> Feed {
+    pub(super) fn new(
+        log: Log,
+        keys: &TrustedKeys,
+        variables: &VariablePins,
+        poll: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Feed {
         let environment = log.environment().to_owned();
         let engine = |audience| Engine::new(environment.as_str(), audience, keys.clone());
         Feed {
@@ -129,6 +137,7 @@ impl Feed {
             seen: Mutex::default(),
             hinted: Notify::new(),
             looking: tokio::sync::Mutex::default(),
+            variables: variables.clone(),
             poll,
             metrics,
             environment,
@@ -138,6 +147,16 @@ impl Feed {
     /// What is served now.
     pub(super) fn published(&self) -> Arc<Published> {
         self.published.borrow().clone()
+    }
+
+    /// Goes by other keys from now on. What is served stays until the store is looked at again.
+    pub(super) fn set_keys(&self, keys: &TrustedKeys) {
+        self.log.set_keys(keys.clone());
+        for engine in &self.engines {
+            engine.set_keys(keys.clone());
+        }
+        self.seen().mark = None;
+        self.hinted.notify_one();
     }
 
     /// Tells of each newer version.
@@ -226,6 +245,7 @@ impl Feed {
             // Whether it has expired is for whoever loads it to judge: this machine's clock may be wrong.
             engine.load(envelope.as_bytes(), Timestamp::from_millis(i64::MIN))?;
             let Some(snapshot) = engine.snapshot() else { continue };
+            let snapshot = self.pinned(snapshot, &envelope)?;
             let held = tokio::task::spawn_blocking(move || Held::new(snapshot, envelope)).await;
             let held = held.map_err(|error| Trouble::new("a snapshot cannot be taken", error.to_string()))?;
             match audience {
@@ -248,6 +268,27 @@ impl Feed {
         seen.mark = Some(mark);
         seen.entries_at = Some(Instant::now());
         Ok(())
+    }
+
+    /// A snapshot that was taken, with the flags pinned that environment variables pin.
+    fn pinned(&self, snapshot: Arc<Snapshot>, envelope: &str) -> Result<Arc<Snapshot>, Trouble> {
+        if self.variables.is_empty() {
+            return Ok(snapshot);
+        }
+        let envelope = Envelope::parse(envelope.as_bytes()).map_err(LoadError::Envelope)?;
+        let pinned = self.variables.snapshot(envelope.unverified_payload()).map_err(LoadError::Snapshot)?;
+        // Of those for clients, not all flags are there.
+        if pinned.audience() == Audience::Server {
+            for unfit in pinned.unfit_variables() {
+                tracing::error!(environment = self.environment, "{unfit}; what it pins is an error");
+            }
+        }
+        Ok(Arc::new(pinned))
+    }
+
+    /// What is wrong with the environment variables that pin flags.
+    pub(super) fn unfit_variables(&self) -> Vec<String> {
+        self.published().server.as_ref().map_or(Vec::new(), |held| held.snapshot.unfit_variables().to_vec())
     }
 
     /// What is amiss with the store.

@@ -43,7 +43,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -70,10 +70,10 @@ use feed::{Feed, Status};
 use metrics::Metrics;
 use problem::Problem;
 
-use crate::Timestamp;
 use crate::controller::Prometheus;
 use crate::snapshot::{SigningKey, TrustedKeys};
 use crate::store::{self, Log, Operator, StoreError};
+use crate::{Timestamp, VariablePins};
 
 /// How a server is to be.
 #[derive(Debug)]
@@ -84,6 +84,8 @@ pub struct Options {
     pub environments: Vec<String>,
     /// Whose signatures count.
     pub keys: TrustedKeys,
+    /// The file that the keys were read from, to take up changes of it.
+    pub keys_file: Option<PathBuf>,
     /// Where to listen; port 0 is any that is free.
     pub listen: SocketAddr,
     /// How often to look for newer versions.
@@ -104,6 +106,8 @@ pub struct Options {
     pub aliases: Vec<Alias>,
     /// Where to ask for what rollouts measure; without it they are shown without.
     pub prometheus: Option<Prometheus>,
+    /// Flags pinned where this server evaluates them; snapshots are served as they were signed.
+    pub variables: VariablePins,
     /// What it puts up with.
     pub limits: Limits,
 }
@@ -118,6 +122,7 @@ impl Options {
             store,
             environments,
             keys,
+            keys_file: None,
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             poll: Duration::from_millis(if local { 250 } else { 2000 }),
             max_age: Duration::from_secs(1),
@@ -128,6 +133,7 @@ impl Options {
             clients_expire: Duration::from_secs(7 * 24 * 60 * 60),
             aliases: Vec::new(),
             prometheus: None,
+            variables: VariablePins::default(),
             limits: Limits::default(),
         }
     }
@@ -195,6 +201,8 @@ struct Shared {
     feeds: BTreeMap<String, Arc<Feed>>,
     operators: BTreeMap<String, Arc<Operator>>,
     access: Access,
+    /// Whose signatures count now.
+    keys: Mutex<TrustedKeys>,
     metrics: Arc<Metrics>,
     streams: Arc<Semaphore>,
     closing: watch::Receiver<bool>,
@@ -203,6 +211,23 @@ struct Shared {
 impl Shared {
     fn feed(&self, environment: &str) -> Result<&Arc<Feed>, Problem> {
         self.feeds.get(environment).ok_or_else(|| Problem::not_found("this server serves no such environment"))
+    }
+
+    /// Reads the trusted keys again if the file changed, so that one that was taken out no longer counts.
+    fn reload_keys(&self) -> Result<bool, String> {
+        let Some(file) = &self.options.keys_file else { return Ok(false) };
+        let wrong = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
+        let bytes = std::fs::read(file).map_err(|error| wrong(&error))?;
+        let keys = TrustedKeys::from_jwks(&bytes).map_err(|error| wrong(&error))?;
+        let mut known = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known == keys {
+            return Ok(false);
+        }
+        for feed in self.feeds.values() {
+            feed.set_keys(&keys);
+        }
+        *known = keys;
+        Ok(true)
     }
 }
 
@@ -239,8 +264,12 @@ impl Server {
         for environment in &options.environments {
             let log = Log::open(&options.store, environment, options.keys.clone()).map_err(ServerError::Store)?;
             logs.insert(environment.clone(), log.clone());
-            let feed = Arc::new(Feed::new(log, &options.keys, options.poll, metrics.clone()));
+            let feed = Arc::new(Feed::new(log, &options.keys, &options.variables, options.poll, metrics.clone()));
             feed.look().await;
+            let unfit = feed.unfit_variables();
+            if !unfit.is_empty() {
+                return Err(ServerError::Options(unfit.join("\n")));
+            }
             feeds.insert(environment.clone(), feed);
         }
         let operators = admin::operators(&logs, &options.signing_keys, options.clients_expire);
@@ -249,9 +278,10 @@ impl Server {
             Some(address) => Some(listen_on(address).await?),
             None => None,
         };
+        let keys = Mutex::new(options.keys.clone());
         let (close, closing) = watch::channel(false);
         let streams = Arc::new(Semaphore::new(options.limits.streams));
-        let shared = Arc::new(Shared { feeds, operators, access, metrics, streams, closing, options });
+        let shared = Arc::new(Shared { feeds, operators, access, keys, metrics, streams, closing, options });
         let admin = admin_routes(&shared).map_err(|error| ServerError::Options(format!("aliases: {error}")))?;
         let (router, admin) = match admin_listener {
             None => (surrounded(public_routes().merge(admin), &shared), None),
@@ -289,7 +319,12 @@ impl Server {
             let feed = feed.clone();
             tasks.spawn(async move { feed.follow().await });
         }
-        tasks.spawn(keep_access(shared.clone()));
+        let (access, keys) = (shared.clone(), shared.clone());
+        tasks.spawn(keep("tokens", move || {
+            access.access.tidy();
+            access.access.reload()
+        }));
+        tasks.spawn(keep("trusted keys", move || keys.reload_keys()));
         let connections = Arc::new(Semaphore::new(shared.options.limits.connections));
         tasks.spawn(renew(shared.clone()));
         let mut serving = tokio::task::JoinSet::new();
@@ -332,25 +367,24 @@ async fn renew(shared: Arc<Shared>) {
     }
 }
 
-/// Takes up changes of the tokens, and forgets what need not be known any more.
-async fn keep_access(shared: Arc<Shared>) {
+/// Takes up changes of a file, for ever. While it cannot be read, what was read before counts on.
+async fn keep(what: &'static str, reload: impl Fn() -> Result<bool, String>) {
     let mut complaint = String::new();
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        match shared.access.reload() {
-            Ok(true) => {
+        match reload() {
+            Ok(changed) => {
                 complaint.clear();
-                tracing::info!("the tokens were read again");
+                if changed {
+                    tracing::info!("the {what} were read again");
+                }
             }
-            Ok(false) => {}
-            // Those that were read before count on.
             Err(error) if error == complaint => {}
             Err(error) => {
-                tracing::error!(error, "the tokens could not be read again");
+                tracing::error!(error, "the {what} could not be read again");
                 complaint = error;
             }
         }
-        shared.access.tidy();
     }
 }
 

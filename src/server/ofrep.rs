@@ -200,6 +200,9 @@ fn describe(evaluation: &Evaluation<'_>) -> Value {
     if let Some(rule) = evaluation.rule {
         metadata["rule"] = rule.into();
     }
+    if let Some(variables) = evaluation.pinned_by {
+        metadata["pinnedBy"] = variables.into();
+    }
     if evaluation.key_missing {
         metadata["keyMissing"] = true.into();
     }

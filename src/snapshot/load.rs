@@ -91,6 +91,8 @@ pub struct Snapshot {
     pub(crate) expires: Option<Timestamp>,
     pub(crate) hash_salt: Span,
     pub(crate) tables: Tables,
+    #[cfg(feature = "ed25519")]
+    pub(crate) pinned: crate::variables::Pinned,
 }
 
 /// The records that a snapshot consists of.
@@ -183,6 +185,22 @@ impl Snapshot {
     /// The flags' keys, in the order of the document.
     pub fn flags(&self) -> impl ExactSizeIterator<Item = &str> {
         self.tables.flags.iter().map(|flag| self.text(flag.key))
+    }
+
+    /// What is wrong with the environment variables that pin flags of this snapshot; such flags are in error.
+    #[cfg(feature = "ed25519")]
+    pub fn unfit_variables(&self) -> &[String] {
+        &self.pinned.unfit
+    }
+
+    #[cfg(feature = "ed25519")]
+    pub(crate) fn pinned_by(&self, flag: &str) -> Option<&str> {
+        self.pinned.by.get(flag).map(String::as_str)
+    }
+
+    #[cfg(not(feature = "ed25519"))]
+    pub(crate) fn pinned_by(&self, _: &str) -> Option<&str> {
+        None
     }
 
     #[inline]

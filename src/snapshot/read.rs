@@ -59,7 +59,18 @@ pub(super) fn read(payload: String) -> Result<Snapshot> {
     let mut text = payload;
     text.push_str(&unescaped);
     let text = text.into_boxed_str();
-    Ok(Snapshot { text, environment, audience, version, created, expires, hash_salt, tables })
+    Ok(Snapshot {
+        text,
+        environment,
+        audience,
+        version,
+        created,
+        expires,
+        hash_salt,
+        tables,
+        #[cfg(feature = "ed25519")]
+        pinned: Default::default(),
+    })
 }
 
 pub(super) struct Loader<'d> {

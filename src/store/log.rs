@@ -1,16 +1,18 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use std::{fmt, io};
 
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode, RetryConfig, UpdateVersion};
+use object_store::{
+    ClientConfigKey, Error as ObjectError, ObjectStore, ObjectStoreExt, PutMode, RetryConfig, UpdateVersion,
+};
 
 use super::entry::{Entry, NewEntry, Record, snapshot_name};
 use super::error::StoreError;
@@ -22,7 +24,11 @@ const AUDIENCES: [Audience; 2] = [Audience::Server, Audience::Client];
 const LOCK_ATTEMPTS: u32 = 1000;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// How long a request to a store on the network is tried again: whoever kills a flag should hear soon.
-const RETRY: Duration = Duration::from_secs(20);
+const RETRY: Duration = Duration::from_secs(10);
+/// How long such a store may take for one answer.
+const ANSWER: &str = "15 seconds";
+/// Where a machine in the cloud is asked for credentials, if the environment has none.
+const METADATA: &str = "169.254.169.254";
 /// How often [`Log::verify`] looks whether a writer that has just committed moves `current`, and how often one tries to
 /// where others do as well; and how long apart.
 const MOVE_ATTEMPTS: u32 = 50;
@@ -75,7 +81,8 @@ pub struct Log {
     /// As it was given.
     location: PathBuf,
     environment: String,
-    keys: TrustedKeys,
+    /// Shared by clones.
+    keys: Arc<RwLock<Arc<TrustedKeys>>>,
 }
 
 /// Tells one state of `current` from another; see [`Log::mark`].
@@ -172,7 +179,17 @@ impl Log {
         environment: &str,
         keys: TrustedKeys,
     ) -> Result<Log, StoreError> {
+        let keys = Arc::new(RwLock::new(Arc::new(keys)));
         Ok(Log { store, root, location, environment: environment.to_owned(), keys })
+    }
+
+    /// Replaces the trusted keys, those of its clones as well; a key that is gone no longer counts from then on.
+    pub fn set_keys(&self, keys: TrustedKeys) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+
+    fn keys(&self) -> Arc<TrustedKeys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The environment whose log this is.
@@ -586,7 +603,7 @@ impl Log {
 
     fn examine(&self, bytes: &[u8]) -> Held {
         let snapshot = || -> Result<Held, LoadError> {
-            let verified = Envelope::parse(bytes)?.verify(&self.keys, &self.environment, Typ::Snapshot)?;
+            let verified = Envelope::parse(bytes)?.verify(&self.keys(), &self.environment, Typ::Snapshot)?;
             let sha256 = sha256(&verified.payload);
             let snapshot = Snapshot::from_payload(verified.payload).map_err(LoadError::Snapshot)?;
             Ok(Held::Snapshot { audience: snapshot.audience(), version: snapshot.version(), sha256 })
@@ -639,7 +656,7 @@ impl Log {
     ) -> Result<(String, Result<String, EnvelopeError>), StoreError> {
         let failed = |source| StoreError::Signature { path: self.full(path), source };
         let envelope = Envelope::parse(bytes).map_err(failed)?;
-        match envelope.verify(&self.keys, &self.environment, typ) {
+        match envelope.verify(&self.keys(), &self.environment, typ) {
             Ok(verified) => Ok((verified.payload, Ok(verified.kid))),
             Err(error @ (EnvelopeError::Untrusted { .. } | EnvelopeError::OtherEnvironment { .. })) => {
                 Ok((envelope.unverified_payload().to_owned(), Err(error)))
@@ -719,7 +736,14 @@ impl Log {
     }
 
     fn failed(&self, path: &Path, source: ObjectError) -> StoreError {
-        StoreError::Object { path: self.full(path), source }
+        let path = self.full(path);
+        match source.to_string().contains(METADATA) {
+            true => StoreError::Location(format!(
+                "{path}: there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a \
+                 role that may use the bucket ({source})"
+            )),
+            false => StoreError::Object { path, source },
+        }
     }
 
     fn corrupt(&self, path: &Path, problem: String) -> StoreError {
@@ -826,7 +850,8 @@ fn bucket(location: &str) -> Result<Arc<dyn ObjectStore>, StoreError> {
     let (bucket, folder) = rest.split_once('/').unwrap_or((rest, ""));
     let folder = Path::parse(folder.trim_end_matches('/')).map_err(|error| failed(&error))?;
     let retry = RetryConfig { retry_timeout: RETRY, ..RetryConfig::default() };
-    let store = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry);
+    let timeout = AmazonS3ConfigKey::Client(ClientConfigKey::Timeout);
+    let store = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry).with_config(timeout, ANSWER);
     let store = store.build().map_err(|error| failed(&error))?;
     Ok(Arc::new(PrefixStore::new(store, folder)))
 }

@@ -387,7 +387,7 @@ impl Operator {
         };
         loop {
             self.compare(work, &base, &head).await?;
-            let plan = work.plan(&base, &head, request)?;
+            let plan = work.plan(&base, &head, self.log.environment(), request)?;
             let version = Log::version_after(head.record.as_ref());
             match self.write(&head, plan, version, request).await {
                 Err(OperationError::Store(StoreError::Conflict { .. })) => {}
@@ -446,7 +446,7 @@ impl Operator {
             definition_changes: diff(&head.definitions, &definitions),
             state_changes: diff(&head.state, &state),
             overridden,
-            warnings: state.lint(&definitions),
+            warnings: state.lint(&definitions.in_environment(self.log.environment())),
             snapshots: Vec::new(),
             definitions,
             state,
@@ -459,15 +459,17 @@ impl Operator {
             }
             return Ok(outcome);
         }
+        // A clock that jumped back must not make a kill that clients take for expired.
+        let created = head.record.as_ref().map_or(request.now, |record| record.entry.time.max(request.now));
         let keys: Vec<&SigningKey> = self.keys.iter().collect();
         let mut payloads = Vec::new();
         for audience in [Audience::Server, Audience::Client] {
-            let expires = request.now.plus_millis(millis(self.clients_expire));
+            let expires = created.plus_millis(millis(self.clients_expire));
             let options = Options {
                 environment: self.log.environment().to_owned(),
                 audience,
                 version,
-                created: request.now,
+                created,
                 expires: (audience == Audience::Client).then_some(expires),
             };
             let payload = compile(&outcome.definitions, &outcome.state, &options).map_err(OperationError::Problems)?;
@@ -513,21 +515,28 @@ impl Work<'_> {
         }
     }
 
-    fn plan(&self, base: &Contents, head: &Contents, request: &Request) -> Result<Plan, OperationError> {
+    fn plan(
+        &self,
+        base: &Contents,
+        head: &Contents,
+        environment: &str,
+        request: &Request,
+    ) -> Result<Plan, OperationError> {
         match self {
             Work::Operations(operations) => {
                 head.published()?;
                 let mut state = head.state.clone();
                 let (author, reason) = (Some(request.author.clone()), Some(request.reason.clone()));
                 let by = Kill { author, reason, at: Some(request.now) };
+                let definitions = head.definitions.in_environment(environment);
                 for operation in *operations {
-                    operation.apply(&head.definitions, &mut state, &by)?;
+                    operation.apply(&definitions, &mut state, &by)?;
                 }
                 tidy(&mut state);
                 let changed = state != head.state;
                 Ok(Plan { definitions: head.definitions.clone(), state, overridden: Vec::new(), changed })
             }
-            Work::Publication(publication) => publication.plan(base, head),
+            Work::Publication(publication) => publication.plan(base, head, environment),
             Work::Renewal => {
                 head.published()?;
                 Ok(Plan::renewal(head))
@@ -581,7 +590,7 @@ impl Publication {
         [json!(seen)].into_iter().chain(self.reset.iter().map(reset)).collect()
     }
 
-    fn plan(&self, base: &Contents, head: &Contents) -> Result<Plan, OperationError> {
+    fn plan(&self, base: &Contents, head: &Contents, environment: &str) -> Result<Plan, OperationError> {
         let mut definitions = self.definitions.clone();
         // What others published meanwhile is about other flags.
         let (old, new) = (&base.definitions, &head.definitions);
@@ -593,6 +602,8 @@ impl Publication {
         if old.hash_salt != new.hash_salt {
             definitions.hash_salt.clone_from(&new.hash_salt);
         }
+        definitions.environments.retain(|name| new.environments.contains(name) || !old.environments.contains(name));
+        definitions.environments.extend(new.environments.difference(&old.environments).cloned());
 
         let mut state = head.state.clone();
         for key in &self.reset {
@@ -602,7 +613,7 @@ impl Publication {
             }
         }
         let state = state.keep_kills(new, &definitions);
-        let overridden = state.overridden(new, &definitions);
+        let overridden = state.overridden(&new.in_environment(environment), &definitions.in_environment(environment));
         match overridden.is_empty() || self.keep_state {
             true => Ok(Plan { definitions, state, overridden, changed: true }),
             false => Err(OperationError::Overridden(overridden)),

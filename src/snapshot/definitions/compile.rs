@@ -6,7 +6,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Map, Value, json};
 
 use super::condition::{self, Operand, Scalar, Takes};
-use super::problem::{Path, Problem, Severity};
+use super::problem::{Path, Problem, Severity, did_you_mean, list};
 use super::version_range;
 use super::{
     Condition, Definitions, Exclusion, Flag, Key, Percent, Schedule, Scheme, Segment, Serve, Share, State,
@@ -65,12 +65,13 @@ pub struct Options {
 /// ```
 pub fn compile(definitions: &Definitions, state: &State, options: &Options) -> Result<String, Vec<Problem>> {
     let mut problems = lint(definitions);
-    problems.extend(state.lint(definitions));
-    problems.extend(options.lint());
+    let there = definitions.in_environment(&options.environment);
+    problems.extend(state.lint(&there));
+    problems.extend(options.lint(definitions));
     if problems.iter().any(Problem::is_error) {
         return Err(problems);
     }
-    let applied = state.apply(definitions);
+    let applied = state.apply(&there);
     // The definitions alone are in order, so what is wrong now is so by the state, which stands in no file.
     let by_state = lint(&applied).into_iter().filter(Problem::is_error).map(|problem| Problem {
         file: None,
@@ -98,8 +99,16 @@ pub fn compile(definitions: &Definitions, state: &State, options: &Options) -> R
 }
 
 impl Options {
-    fn lint(&self) -> Vec<Problem> {
+    fn lint(&self, definitions: &Definitions) -> Vec<Problem> {
         let mut problems = Vec::new();
+        let known = definitions.environments.iter().map(String::as_str);
+        if !definitions.environments.is_empty() && !definitions.environments.contains(&self.environment) {
+            let path = Path::default().key("options").key("environment");
+            let message = format!("the definitions know no environment `{}`", self.environment);
+            let suggestion = did_you_mean(&self.environment, known.clone());
+            let suggestion = suggestion.or_else(|| Some(format!("expected one of {}", list(known))));
+            problems.push(Problem::new(Severity::Error, &path, message, suggestion));
+        }
         let mut check = |good: bool, field: &str, message: &str| {
             if !good {
                 let path = Path::default().key("options").key(field);

@@ -85,6 +85,7 @@ impl<'d> Lint<'d> {
             let path = top.key("hashSalt");
             self.error(&path, "the hash salt is empty or has control characters", Some(paste("hashSalt", "", 16)));
         }
+        self.names("environments", all.environments.iter());
         self.names("segments", all.segments.keys());
         self.names("layers", all.layers.keys());
         self.names("holdouts", all.holdouts.keys());
@@ -196,6 +197,7 @@ impl<'d> Lint<'d> {
         self.people(&path, flag);
         self.places(&path, flag);
         self.rules(&path, flag);
+        self.environments(&path, flag);
         if flag.scheme == Scheme::Js31 {
             self.js31(&path, flag);
         }
@@ -424,6 +426,33 @@ impl<'d> Lint<'d> {
             if pair[0].at >= pair[1].at {
                 let message = format!("{} does not come after {}, points rise in time", pair[1].at, pair[0].at);
                 self.error(&path.key(name).index(index + 1).key("at"), message, None);
+            }
+        }
+    }
+
+    fn environments(&mut self, path: &Path, flag: &Flag) {
+        let all = self.definitions;
+        for (name, different) in &flag.environments {
+            let path = path.key("environments").key(name);
+            if !all.environments.contains(name) {
+                self.unknown(&path, "environment", name, all.environments.iter().map(String::as_str));
+            }
+            if let Some(variant) = &different.pin {
+                self.variant(&path.key("pin"), flag, variant);
+                if !different.enabled.unwrap_or(flag.enabled) {
+                    let message = format!("the flag is not enabled in `{name}`, so the pin does nothing");
+                    self.warning(&path.key("pin"), message, Some("add `enabled: true` beside it".to_owned()));
+                }
+            }
+            match (different.percent, &flag.default) {
+                (Some(_), _) if different.pin.is_some() => {
+                    self.error(&path, "an environment takes either `pin` or `percent`", None);
+                }
+                (Some(_), Some(Serve::Ramp { .. })) | (None, _) => {}
+                (Some(_), _) => {
+                    let suggestion = Some("write it as `default: {ramp: {percent: .., serve: ..}}`".to_owned());
+                    self.error(&path.key("percent"), "the flag's default is no ramp, so it has no percent", suggestion);
+                }
             }
         }
     }
@@ -761,7 +790,7 @@ pub enum StaleReason {
 }
 
 /// The flags that are past their `expires`, or serve the same variant to everyone: at 100 %, or by a default without
-/// rules, lists, layer, holdouts and prerequisites. A flag that is not enabled counts only by its date.
+/// rules, lists, layer, holdouts, prerequisites and environments. A flag that is not enabled counts only by its date.
 ///
 /// To see them as operators left them, apply the state first:
 /// [`State::apply`](super::State::apply).
@@ -791,7 +820,8 @@ fn same_for_everyone(flag: &Flag) -> Option<&str> {
         && flag.allow.is_empty()
         && flag.holdouts.is_empty()
         && flag.layer.is_none()
-        && flag.prerequisites.is_empty();
+        && flag.prerequisites.is_empty()
+        && flag.environments.is_empty();
     let serve = match flag.rules.first() {
         None => flag.default.as_ref(),
         Some(rule) if rule.when.is_none() => Some(&rule.serve),

@@ -43,6 +43,7 @@ use serde_json::Value;
 mod compile;
 mod condition;
 mod diff;
+mod environment;
 mod lint;
 mod percent;
 mod problem;
@@ -55,6 +56,7 @@ mod yaml;
 pub use compile::{Options, compile};
 pub use condition::{Condition, Test};
 pub use diff::{Change, diff, reshuffles};
+pub use environment::FlagEnvironment;
 pub use lint::{Stale, StaleReason, lint, stale};
 pub use percent::{Percent, Weight};
 pub use problem::{Problem, Severity};
@@ -93,6 +95,9 @@ pub struct Definitions {
     /// a flag for clients has any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash_salt: Option<String>,
+    /// The environments that flags may differ in: those that snapshots are published for. Required where a flag does.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub environments: BTreeSet<String>,
     /// Named sets of contexts.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub segments: BTreeMap<String, Segment>,
@@ -225,6 +230,9 @@ pub struct Flag {
     /// What everyone else gets; absent means the off variant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Serve>,
+    /// What is different in an environment, by its name. All else is the same everywhere.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub environments: BTreeMap<String, FlagEnvironment>,
 }
 
 impl Default for Flag {
@@ -250,6 +258,7 @@ impl Default for Flag {
             layer: None,
             rules: Vec::new(),
             default: None,
+            environments: BTreeMap::new(),
         }
     }
 }
@@ -681,7 +690,8 @@ impl PartialEq for Origin {
 
 impl Definitions {
     /// The sections that a text may have.
-    pub const SECTIONS: [&'static str; 6] = ["hashSalt", "segments", "layers", "holdouts", "flags", "rollouts"];
+    pub const SECTIONS: [&'static str; 7] =
+        ["hashSalt", "environments", "segments", "layers", "holdouts", "flags", "rollouts"];
 
     /// Reads definitions from one or more texts, whose sections are merged.
     ///
@@ -789,7 +799,7 @@ impl Reading {
             Kind::Map(sections) => sections.as_slice(),
             _ if root.is_null() => &[],
             _ => {
-                let message = "expected a map of `flags`, `segments`, `layers`, `holdouts`, `rollouts` and `hashSalt`";
+                let message = "expected a map of `flags`, `segments`, `layers`, `holdouts`, `environments`, `rollouts` and `hashSalt`";
                 return self.problem(file, &top, yaml::Error::new(root.at, message));
             }
         };
@@ -808,6 +818,11 @@ impl Reading {
                         self.problem(file, &path, yaml::Error::new(name.at, message));
                     }
                     Ok(salt) => self.definitions.hash_salt = Some(salt),
+                    Err(error) => self.problem(file, &path, error),
+                },
+                // Files that stand alone each name those that they need.
+                "environments" => match yaml::read::<BTreeSet<String>>(node, at) {
+                    Ok(names) => self.definitions.environments.extend(names),
                     Err(error) => self.problem(file, &path, error),
                 },
                 "segments" => self.section(file, "segments", node, at, |definitions| &mut definitions.segments),

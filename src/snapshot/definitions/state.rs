@@ -151,6 +151,14 @@ impl State {
                 continue;
             }
             let path = path.key("percent");
+            let percents = state.percent.default.is_some() || !state.percent.rules.is_empty();
+            if let Some((environment, variant)) = flag.pinned().filter(|_| percents) {
+                let message =
+                    format!("`{key}` is pinned to `{variant}` in `{environment}`, so it has no percent to set");
+                let suggestion = Some("take the pin out of the definitions, or reset the flag".to_owned());
+                report(Severity::Error, &path, message, suggestion);
+                continue;
+            }
             if state.percent.default.is_some() && !matches!(flag.default, Some(Serve::Ramp { .. })) {
                 let message = format!("the default of `{key}` is no ramp, so it has no percent to set");
                 let suggestion =
@@ -307,7 +315,7 @@ impl FlagState {
 }
 
 /// An operator's percent suspends the schedule.
-fn set(serve: &mut Serve, percent: Option<Percent>) {
+pub(super) fn set(serve: &mut Serve, percent: Option<Percent>) {
     if let (Serve::Ramp { ramp }, Some(percent)) = (serve, percent) {
         ramp.percent = Some(percent);
         ramp.schedule = None;

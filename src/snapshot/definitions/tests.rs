@@ -181,7 +181,7 @@ mod reading {
         );
         complains(
             "[1]",
-            "f.yaml:1:1: error: expected a map of `flags`, `segments`, `layers`, `holdouts` and `hashSalt`",
+            "f.yaml:1:1: error: expected a map of `flags`, `segments`, `layers`, `holdouts`, `environments` and `hashSalt`",
         );
         complains("flags: [1]", "f.yaml:1:1: error: expected a map of flags by name");
         complains("flags: {", "f.yaml:2:1: error: while parsing a node, did not find expected node content");
@@ -1298,6 +1298,158 @@ flags:
     }
 }
 
+mod environments {
+    use super::*;
+    use crate::{Context, Snapshot};
+
+    const FLAGS: &str = "
+environments: [development, staging, production]
+flags:
+  gate: {salt: gate-1}
+  beta:
+    salt: beta-1
+    variants: {on: true, off: false, old: false}
+    prerequisites: [{flag: gate, variant: on}]
+    deny: {keys: [mallory]}
+    rules: [{id: everyone, when: {attribute: staff, equals: true}, serve: old}]
+    default: {ramp: {schedule: {before: 0, steps: [{at: 2025-01-10T08:00:00Z, percent: 10}]}, serve: on}}
+    environments:
+      development: {pin: on}
+      staging: {percent: 100, enabled: false}
+";
+
+    fn flag(environment: &str, state: &State) -> Value {
+        let options = Options { environment: environment.to_owned(), ..options(Audience::Server) };
+        let payload = compile(&read(FLAGS), state, &options).unwrap_or_else(|problems| panic!("{}", shown(&problems)));
+        serde_json::from_str::<Value>(&payload).unwrap()["flags"]["beta"].take()
+    }
+
+    fn state(percent: u32, enabled: bool) -> State {
+        let of = json!({"salt": "beta-1", "enabled": enabled, "percent": {"default": percent}});
+        serde_json::from_value(json!({"flags": {"beta": of}})).unwrap()
+    }
+
+    #[test]
+    fn each_gets_its_own_and_all_else_is_the_same() {
+        let none = State::default();
+        let variants = json!({"off": false, "old": false, "on": true});
+        assert_eq!(
+            flag("development", &none),
+            json!({"type": "boolean", "variants": variants, "off": "off", "salt": "beta-1", "default": "on"})
+        );
+        let mut production = flag("production", &none);
+        let mut staging = flag("staging", &none);
+        assert_eq!(staging["enabled"].take(), false);
+        assert_eq!(staging["default"].take(), json!({"ramp": {"percent": 100_000, "serve": "on"}}));
+        let schedule = json!({"before": 0, "points": [[1_736_496_000_000_i64, 10_000]]});
+        assert_eq!(production["default"].take(), json!({"ramp": {"schedule": schedule, "serve": "on"}}));
+        for member in ["salt", "rules", "deny", "prerequisites", "variants"] {
+            assert_eq!(staging[member], production[member], "{member}");
+        }
+    }
+
+    #[test]
+    fn operators_go_before_definitions_of_an_environment() {
+        let staging = flag("staging", &state(7, true));
+        assert_eq!(staging["enabled"], Value::Null);
+        assert_eq!(staging["default"]["ramp"]["percent"], 7_000);
+        let disabled =
+            serde_json::from_value(json!({"flags": {"beta": {"salt": "beta-1", "enabled": false}}})).unwrap();
+        assert_eq!(flag("development", &disabled)["enabled"], false);
+        let options = Options { environment: "development".to_owned(), ..options(Audience::Server) };
+        assert_eq!(
+            shown(&compile(&read(FLAGS), &state(7, true), &options).unwrap_err()),
+            "state.flags.beta.percent: error: `beta` is pinned to `on` in `development`, so it has no percent to set, \
+             take the pin out of the definitions, or reset the flag"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_is_told() {
+        let flag = |rest: &str| format!("environments: [staging, production]\nflags: {{f: {{salt: f-1, {rest}}}}}");
+        let ramp = "default: {ramp: {percent: 5, serve: on}}";
+        for (rest, expected) in [
+            (
+                "environments: {stagin: {pin: on}}",
+                "f.yaml:2:39: error: unknown environment `stagin`, did you mean `staging`?",
+            ),
+            ("environments: {staging: {pin: of}}", "f.yaml:2:54: error: unknown variant `of`, did you mean `off`?"),
+            (
+                "environments: {staging: {percent: 5}}",
+                "f.yaml:2:58: error: the flag's default is no ramp, so it has no percent, write it as `default: {ramp: \
+                 {percent: .., serve: ..}}`",
+            ),
+            (
+                "enabled: false, environments: {staging: {pin: on}}",
+                "f.yaml:2:70: warning: the flag is not enabled in `staging`, so the pin does nothing, add `enabled: true` \
+                 beside it",
+            ),
+            (
+                "environments: {staging: {percents: 5}}",
+                "f.yaml:2:49: error: unknown field `percents`, did you mean `percent`?",
+            ),
+        ] {
+            complains(&flag(rest), expected);
+        }
+        let both = flag(&format!("{ramp}, environments: {{staging: {{percent: 5, pin: on}}}}"));
+        assert!(
+            problems(&both).contains("error: an environment takes either `pin` or `percent`"),
+            "{}",
+            problems(&both)
+        );
+        complains(
+            "flags: {f: {salt: f-1, environments: {staging: {pin: on}}}}",
+            "f.yaml:1:39: error: unknown environment `staging`, there is no environment at all",
+        );
+        let prod = Options { environment: "prod".to_owned(), ..options(Audience::Server) };
+        assert_eq!(
+            shown(&compile(&read(FLAGS), &State::default(), &prod).unwrap_err()),
+            "options.environment: error: the definitions know no environment `prod`, expected one of `development`, \
+             `production`, `staging`"
+        );
+    }
+
+    #[test]
+    fn files_name_environments_together() {
+        let two = ["environments: [staging]", "environments: [production, staging]"].map(source);
+        let definitions = Definitions::read(&two).unwrap();
+        assert_eq!(definitions.environments.iter().collect::<Vec<_>>(), ["production", "staging"]);
+    }
+
+    /// What `rollouts/001-chat-architecture.md` and `rollouts/004-service-layer.md` write down for each.
+    #[test]
+    fn the_five_plans_are_what_their_documents_say() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rollouts/definitions");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let sources: Vec<_> =
+            files.map(|path| Source::new(path.display().to_string(), std::fs::read(path).unwrap())).collect();
+        let definitions = Definitions::read(&sources).unwrap();
+        let services =
+            ["USE_MIGRATED_BACKUP_SERVICE", "USE_MIGRATED_NETWORK_SERVICE", "USE_MIGRATED_WEBRTC_PEER_SERVICE"];
+        let chat = [
+            "useNewArchitecture",
+            "enableAGUIEvents",
+            "enableVerboseLogging",
+            "enablePerformanceMonitoring",
+            "enableExperimentalFeatures",
+        ];
+        for (environment, chats, service) in [
+            ("development", [true, true, true, true, true], true),
+            ("staging", [true, true, false, true, false], true),
+            // Phase 1, and the day before the first date.
+            ("production", [false, false, false, true, false], false),
+        ] {
+            let options = Options { environment: environment.to_owned(), ..options(Audience::Server) };
+            let payload = compile(&definitions, &State::default(), &options).unwrap();
+            let snapshot = Snapshot::from_payload(payload).unwrap();
+            let flags = snapshot.at("2025-01-09T00:00:00Z".parse().unwrap());
+            let on = |flag: &str| flags.boolean(flag, !service, &Context::new("user-42"));
+            assert_eq!(chat.map(on), chats, "{environment}");
+            assert_eq!(services.map(on), [service; 3], "{environment}");
+        }
+    }
+}
+
 mod comparing {
     use super::*;
 
@@ -1461,6 +1613,10 @@ mod describing {
             "flags: {f: {salt: s, default: {ramp: {schedule: {before: 0, steps: []}, serve: on}}}}",
             "flags: {f: {salt: s, default: {ramp: {schedule: {before: 0, steps: [{at: 2025-01-10, percent: 5}]}, serve: on}}}}",
             "flags: {f: {salt: s, rules: [{when: {attribute: a, equals: b}}]}}",
+            "environments: {staging: {}}",
+            "environments: [staging]\nflags: {f: {salt: s, environments: {staging: {enabled: 1}}}}",
+            "environments: [staging]\nflags: {f: {salt: s, environments: {staging: {pin: on, percent: 5}}}}",
+            "environments: [staging]\nflags: {f: {salt: s, environments: [staging]}}",
             "layers: {l: {}}",
             "holdouts: {h: {salt: s}}",
             "segments: {s: {when: {}}}",
@@ -1489,6 +1645,7 @@ mod describing {
             "flags: {f: {salt: s, type: json, off: a, variants: {a: null, b: {c: [1]}}}}",
             "flags: {f: {salt: s, deny: {keys: [a, 5, -5]}}}",
             "flags: {f: {salt: s, default: {ramp: {percent: 12.345, serve: {split: [{variant: on, weight: 0.1}]}}}}}",
+            "environments: [staging]\nflags: {f: {salt: s, environments: {staging: {enabled: true, pin: on}}}}",
             "segments: {s: {when: {all: []}}}",
             "segments: {s: {when: {attribute: a, contains: b}}}",
             "segments: {s: {when: {attribute: a, contains: [b, c]}}}",
