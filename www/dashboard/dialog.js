@@ -20,6 +20,13 @@ const HINTS = {
   429: "Nothing was changed.",
 };
 
+/** Changes of definitions and, under `state`, of the state, as an entry of the history has them. */
+function split(changes) {
+  const isOfState = ({ path }) => path.startsWith("state.");
+  const ofState = changes.filter(isOfState).map((change) => ({ ...change, path: change.path.slice("state.".length) }));
+  return { changes: changes.filter((change) => !isOfState(change)), stateChanges: ofState };
+}
+
 /** What others did meanwhile, so that whoever goes on does it knowingly. */
 function overtaken({ meanwhile }) {
   const others = meanwhile.map(({ version, author, reason, time, changes }) =>
@@ -34,7 +41,7 @@ function overtaken({ meanwhile }) {
         since(time),
       ),
       element("blockquote", { text: reason }),
-      changeList(told({ changes: [], stateChanges: changes }), undefined),
+      changeList(told(split(changes)), (key) => element("code", { text: key })),
     ),
   );
   return [

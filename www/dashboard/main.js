@@ -28,11 +28,11 @@ const app = {
 
   linkTo: (key) => element("a", { className: "flag-link", href: app.hash("flag", key), text: key }),
 
-  /** Lets a control change things, or says why it may not. */
+  /** Lets a control change things, or not; why not, is said once for all of them. */
   allowWrites(control) {
-    const why = whyNoWrites();
-    control.disabled = why !== "";
-    control.title = why;
+    control.disabled = whyNoWrites() !== "";
+    if (control.disabled) control.setAttribute("aria-describedby", "read-only");
+    else control.removeAttribute("aria-describedby");
   },
 
   /** Takes up what was changed here. */
@@ -56,10 +56,10 @@ function toast(text, kind = "") {
 }
 
 function whyNoWrites() {
-  if (me.role === "reader") return `The token ${me.name} has the role reader, which sees and changes nothing`;
-  if (health && !health.environments[app.environment]?.writes)
-    return `This server has no key to sign for ${app.environment}, so it changes nothing`;
-  return "";
+  if (me.role === "reader")
+    return `Read only: the token ${me.name} has the role reader. To change anything takes one with the role operator.`;
+  if (health.environments[app.environment]?.writes) return "";
+  return `Read only: this server was started without a key that may sign for ${app.environment}.`;
 }
 
 // --- what is served -------------------------------------------------------------------------------------------------
@@ -132,8 +132,8 @@ const live = new Live({
 function showHealth() {
   const { reasons = [], problem } = health.environments[app.environment] ?? {};
   const lines = [...reasons, ...(problem ? [problem] : [])];
-  if (health.environments[app.environment]?.writes === false)
-    lines.push("This server has no signing key for this environment: it shows, and changes nothing");
+  $("read-only").textContent = whyNoWrites();
+  $("read-only").hidden = whyNoWrites() === "";
   $("health").hidden = lines.length === 0;
   const shown = lines.map((text) => element("p", { text: `${text[0].toUpperCase()}${text.slice(1)}.` }));
   if ($("health").textContent !== shown.map(({ textContent }) => textContent).join(""))
@@ -142,7 +142,7 @@ function showHealth() {
 
 function showNothing(text) {
   view = undefined;
-  $("main").replaceChildren(element("p", { className: "nothing", text }));
+  $("view").replaceChildren(element("p", { className: "nothing", text }));
 }
 
 // --- views ----------------------------------------------------------------------------------------------------------
@@ -167,9 +167,9 @@ function show() {
   if (isOther) {
     const isFirst = shown === "";
     shown = which;
-    if (name === "flag") view = new FlagView(app, $("main"), key);
-    else if (name === "history") view = new HistoryView(app, $("main"));
-    else view = new FlagsView(app, $("main"));
+    if (name === "flag") view = new FlagView(app, $("view"), key);
+    else if (name === "history") view = new HistoryView(app, $("view"));
+    else view = new FlagsView(app, $("view"));
     document.title = [
       ...(name === "flag" ? [key] : name === "history" ? ["History"] : []),
       app.environment,
@@ -183,7 +183,7 @@ function show() {
       else $(id).removeAttribute("aria-current");
     if (!isFirst) {
       scrollTo(0, 0);
-      $("main").querySelector("h2")?.focus();
+      $("view").querySelector("h2")?.focus();
     }
   }
   const { killedAll } = app.flags;
@@ -218,7 +218,7 @@ function go() {
     $("environment").value = environment;
     $("to-flags").href = app.hash();
     $("to-history").href = app.hash("history");
-    $("main").replaceChildren(element("p", { className: "nothing", text: "Asking what is served …" }));
+    $("view").replaceChildren(element("p", { className: "nothing", text: "Asking what is served …" }));
     showHealth();
     live.follow(environment);
     return refresh();
@@ -235,8 +235,8 @@ function signOut(why = "") {
   me = health = view = awaited = undefined;
   shown = "";
   Object.assign(app, { environment: undefined, flags: undefined, stats: new Map() });
-  $("main").replaceChildren();
-  for (const id of ["main", "nav", "who", "lost", "health", "killed-all"]) $(id).hidden = true;
+  $("view").replaceChildren();
+  for (const id of ["view", "nav", "who", "lost", "health", "read-only", "killed-all"]) $(id).hidden = true;
   $("toast").textContent = "";
   $("sign-in-why").textContent = why;
   $("sign-in").hidden = false;
@@ -262,7 +262,7 @@ async function signIn(secret) {
   );
   $("sign-in").hidden = true;
   $("sign-in-why").textContent = $("token").value = "";
-  for (const id of ["main", "nav", "who"]) $(id).hidden = false;
+  for (const id of ["view", "nav", "who"]) $(id).hidden = false;
   go();
 }
 

@@ -31,7 +31,10 @@ function standings({ key, definition, state }, { killedAll, killedTags }, entrie
   const document = structuredClone({ definitions, changed });
   const columns = [];
   let until = Date.now();
-  const isAbout = ({ path }) => !["flags"].includes(parts(path)[0]) || parts(path)[1] === key;
+  const isAbout = ({ path }) => {
+    const [section, name] = parts(path);
+    return section !== "flags" || name === key;
+  };
   for (const { version, time, changes, stateChanges } of entries) {
     const held = { definition: document.definitions.flags?.[key], state: document.changed.flags?.[key] };
     const { killedAll, killedTags } = document.changed;
