@@ -64,7 +64,7 @@ function publish() {
   show("ramp", "use_new_gateway", "--percent", "10", ...who, "The people on the list see no errors");
   show("kill", "--tag", "calling", ...who, "Calls fail since the provider’s upgrade");
   show("restore", "--tag", "calling", ...who, "The provider took the upgrade back");
-  show("ramp", "use_new_gateway", "--percent", "25", ...who, "Two days at 10 % without errors");
+  show("ramp", "use_new_gateway", "--percent", "25", ...who, "No errors at 10 %");
 }
 
 /** Starts `flagstone serve` with a token of its operator; `{address, token, close}`. */
