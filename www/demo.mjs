@@ -62,8 +62,8 @@ function publish() {
   if (!isNew) return;
   const who = [...where, "--author", OPERATOR, "--reason"];
   show("ramp", "use_new_gateway", "--percent", "10", ...who, "The people on the list see no errors");
-  show("kill", "--tag", "calling", ...who, "Calls fail since the provider’s upgrade");
-  show("restore", "--tag", "calling", ...who, "The provider took the upgrade back");
+  show("kill", "use_new_gateway", ...who, "Connections fail in one region");
+  show("restore", "use_new_gateway", ...who, "A firewall was to blame, and is mended");
   show("ramp", "use_new_gateway", "--percent", "25", ...who, "No errors at 10 %");
 }
 

@@ -170,7 +170,7 @@ test("kills after a confirmation with a reason, says that it is served, and rest
   const dialog = page.locator("#dialog");
   assert.match(
     await dialog.innerText(),
-    /Kill use_new_gateway[^]*Everyone in production gets off \(false\)[^]*needs_gateway/,
+    /Kill use_new_gateway[^]*Everyone in production gets off \(false\)[^]*Now about \d[\d.]* % get on\.[^]*needs_gateway/,
   );
   // Without a reason nothing is done.
   await dialog.getByRole("button", { name: "Kill it" }).click();

@@ -47,24 +47,33 @@ const FIELDS = {
 
 /** What operators changed: `{flag?, what, before, after}` each. */
 function* ofState({ path, before, after }) {
-  const [section, name, ...rest] = parts(path);
+  const way = parts(path);
+  const [section, name] = way;
   const killed = (value) => (value === undefined ? "not killed" : "killed");
-  if (section === "killedAll") yield { what: "Everything", before: killed(before), after: killed(after), isKill: true };
-  else if (section === "killedTags")
-    yield { what: `Every flag tagged ${name}`, before: killed(before), after: killed(after), isKill: true };
-  else
-    for (const change of members([section, name, ...rest], before, after)) {
-      const [, , field, ...inner] = change.path;
-      // It says which definition the change was made for, and nothing that anyone changed.
-      if (field === "salt") continue;
-      const told = (value, as) => (value === undefined ? "as defined" : written(value, as));
-      if (field === "killed")
-        yield { flag: name, what: "Kill", before: killed(change.before), after: killed(change.after), isKill: true };
-      else {
-        const what = field === "percent" && inner[0] === "rules" ? `Percent of the rule ${inner[1]}` : FIELDS[field];
-        yield { flag: name, what, before: told(change.before, field), after: told(change.after, field) };
-      }
-    }
+  if (section === "killedAll" || section === "killedTags") {
+    const what = section === "killedAll" ? "Everything" : `Every flag tagged ${name}`;
+    return yield { what, before: killed(before), after: killed(after), isKill: true };
+  }
+  for (const change of members(way, before, after)) {
+    const told = (value) => (value === undefined ? undefined : written(value, change.path.at(-1)));
+    if (section === "flags") yield* ofFlag(change, killed);
+    else yield { what: change.path.join(" › "), before: told(change.before), after: told(change.after) };
+  }
+  return undefined;
+}
+
+/** What operators changed of a flag. */
+function* ofFlag({ path, before, after }, killed) {
+  const [, flag, field, ...inner] = path;
+  // It says which definition the change was made for, and nothing that anyone changed.
+  if (field === "salt") return;
+  if (field === "killed") {
+    yield { flag, what: "Kill", before: killed(before), after: killed(after), isKill: true };
+    return;
+  }
+  const told = (value) => (value === undefined ? "as defined" : written(value, field));
+  const what = field === "percent" && inner[0] === "rules" ? `Percent of the rule ${inner[1]}` : FIELDS[field];
+  yield { flag, what, before: told(before), after: told(after) };
 }
 
 function ofDefinitions({ path, before, after }) {
@@ -72,9 +81,9 @@ function ofDefinitions({ path, before, after }) {
   const last = rest.findLast((part) => typeof part === "string");
   const flag = section === "flags" ? name : undefined;
   const told = (value) => (value === undefined ? undefined : written(value, last));
-  if (flag !== undefined && rest.length === 0) {
-    const [what, json] = before === undefined ? ["Defined", after] : ["Removed", before];
-    return { flag, what, json };
+  if (rest.length === 0 && isMap(before ?? after)) {
+    const [verb, json] = before === undefined ? ["Defined", after] : ["Removed", before];
+    return { flag, what: flag === undefined ? `${verb} ${path}` : verb, json };
   }
   const what = flag === undefined ? path : rest.map((part) => (typeof part === "number" ? part + 1 : part)).join(" › ");
   return { flag, what, before: told(before), after: told(after) };

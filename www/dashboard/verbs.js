@@ -3,7 +3,7 @@ import { element, plural, prose } from "../dom.js";
 import { ask, environmentPath } from "./api.js";
 import { confirm } from "./dialog.js";
 import { written } from "./diff.js";
-import { arranged, inWords, offVariant } from "./shares.js";
+import { arranged, offVariant, share } from "./shares.js";
 
 const paragraph = (text) => element("p", {}, ...prose(text));
 
@@ -28,8 +28,10 @@ function alsoOff(app, flags) {
 function nowOpen(app, { key, definition }) {
   const stats = app.stats.get(key);
   if (!stats) return [];
-  const parts = arranged(stats.shares, definition).filter(({ colour }) => colour !== "off");
-  return [paragraph(`Now about ${inWords(parts)}.`)];
+  const parts = arranged(stats.shares, definition).filter(({ colour, percent }) => colour !== "off" && percent > 0);
+  if (parts.length === 0) return [];
+  const now = parts.map(({ variant, percent }) => `${share(percent)} get \`${variant}\``);
+  return [paragraph(`Now about ${now.join(", ")}.`)];
 }
 
 /** Does it, and says that it is served. */
