@@ -694,7 +694,6 @@ fn whoever_sends_nonsense_is_refused_and_whoever_dawdles_is_let_go() {
         "/snapshots/../../etc/passwd",
         "/snapshots/production/../production/server.json",
         "//snapshots",
-        "/",
         "/snapshots/production%2fserver.json",
         "/snapshots/%2e%2e/client.json",
         "/snapshots/staging/client.json",
@@ -929,6 +928,13 @@ fn operators_see_and_change_what_is_served() {
     let on = stats["shares"].as_array().and_then(|shares| shares.iter().find(|share| share["variant"] == "on"));
     let percent = on.and_then(|share| share["percent"].as_f64()).expect("there is such a share");
     assert!((24.0..26.0).contains(&percent), "{stats}");
+    let all = dana.get(&format!("{ADMIN}/stats"), "StatsOfAll");
+    let keys: Vec<_> = all["flags"].as_array().into_iter().flatten().filter_map(|one| one["flag"].as_str()).collect();
+    assert_eq!(keys, ["back_end_only", "limit", "theme", "use_new_gateway"]);
+    assert_eq!(
+        all["flags"][0]["shares"][1],
+        json!({"variant": "on", "users": 1000, "percent": 100.0, "evaluations": 0})
+    );
     let history = dana.get(&format!("{ADMIN}/history?flag=theme"), "History");
     let entries = history["entries"].as_array().expect("it is a list");
     let told: Vec<_> = entries.iter().map(|entry| (entry["author"].as_str(), entry["reason"].as_str())).collect();
@@ -967,6 +973,8 @@ fn operators_see_and_change_what_is_served() {
     gateway(&reader);
     let refused = reader.ask("POST", &format!("{path}/kill"), None, Some(json!({"reason": "x"})));
     refused.refused(403, "role-too-low");
+    let own = reader.get("/admin/v1/token", "Token");
+    assert_eq!(own, json!({"name": "shop", "role": "reader", "environments": null, "expires": null}));
     dana.ask("GET", "/admin/v1/tokens", None, None).refused(403, "role-too-low");
     let tokens = Operating::of(&server, &admin).get("/admin/v1/tokens", "Tokens");
     assert_eq!(tokens["tokens"].as_array().map(Vec::len), Some(3));
@@ -1039,16 +1047,61 @@ fn operators_can_have_an_address_of_their_own() {
         line.rsplit(' ').next().unwrap_or_default().to_owned()
     };
     let public = Serving { url: url(), child };
-    for path in ["/metrics", "/admin/v1/health", "/admin/v1/openapi.json"] {
+    for path in ["/", "/dashboard/", "/metrics", "/admin/v1/health", "/admin/v1/openapi.json"] {
         public.get_as(path, &reader).refused(404, "not-found");
     }
     let authorization = format!("Bearer {reader}");
     let admin = url();
-    for path in ["/metrics", "/admin/v1/health", "/healthz"] {
+    for path in ["/", "/dashboard/", "/metrics", "/admin/v1/health", "/healthz", STREAM] {
         let answer = ureq::get(format!("{admin}{path}")).header("authorization", &authorization).call();
         assert_eq!(answer.expect("it answers").status(), 200);
     }
     assert_eq!(public.get(CLIENT).status, 200);
+}
+
+#[test]
+fn the_dashboard_is_served_and_shielded() {
+    let place = Place::published();
+    let server = place.serve(&[]);
+    for path in ["/", "/dashboard"] {
+        let answer = server.raw(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 307"), "{answer}");
+        assert!(answer.contains("location: dashboard/\r\n"), "{answer}");
+    }
+    let page = server.get("/dashboard/");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!(page.body, fs::read("www/dashboard.html").expect("the page is there"));
+    for (path, kind) in
+        [("dashboard/main.js", "text/javascript; charset=utf-8"), ("base.css", "text/css; charset=utf-8")]
+    {
+        let answer = server.get(&format!("/dashboard/{path}"));
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)));
+        assert_eq!(answer.body, fs::read(format!("www/{path}")).expect("it is there"));
+        for (name, value) in
+            [("x-content-type-options", "nosniff"), ("cache-control", "no-cache"), ("referrer-policy", "no-referrer")]
+        {
+            assert_eq!(answer.header(name), Some(value), "{path}");
+        }
+        let policy = answer.header("content-security-policy").expect("there is a policy");
+        for part in ["default-src 'none'", "script-src 'self';", "style-src 'self';", "frame-ancestors 'none'"] {
+            assert!(policy.contains(part), "{policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{policy}");
+
+        let etag = answer.header("etag").expect("it has an ETag").to_owned();
+        let again = server.ask("GET", &format!("/dashboard/{path}"), &[("if-none-match", &etag)], None);
+        assert_eq!((again.status, again.body.len(), again.header("etag")), (304, 0, Some(etag.as_str())));
+        let other = server.ask("GET", &format!("/dashboard/{path}"), &[("if-none-match", "\"other\"")], None);
+        assert_eq!(other.status, 200);
+    }
+    for path in
+        ["../Cargo.toml", "..%2fCargo.toml", "dashboard", "dashboard.htm", "main.js", "server.mjs", "%2e%2e/x", "\\x"]
+    {
+        let head = format!("GET /dashboard/{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let answer = server.raw(head.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 404") || answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
+    }
+    server.ask("POST", "/dashboard/", &[], None).refused(405, "method-not-allowed");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 // One user's result: the browser's engine beside the server's, and how it was decided.
 import { $, element, prose } from "./dom.js";
-import { findings, isQuiet, title } from "./explain.js";
+import { findings, isQuiet, title, withoutNulls } from "./explain.js";
 import { differences, resultOf } from "./result.js";
 
 const SAID = {
@@ -63,9 +63,6 @@ function stepItems(steps, rule) {
   }
   return items;
 }
-
-/** The command says null where the package leaves out. */
-const withoutNulls = (steps) => JSON.parse(JSON.stringify(steps), (_, value) => value ?? undefined);
 
 export class Answer {
   #browser = { missing: "" };

@@ -1,11 +1,13 @@
-// What `make demo` runs once everything is built: publishes a project, evaluates users natively and through WebAssembly side
-// by side, then serves the playground. With DEMO_EXIT=1 it stops after seeing that the page and what is behind it answer.
+// What `make demo` runs once everything is built: publishes a project, changes it as an operator would, evaluates users
+// natively and through WebAssembly side by side, then serves the dashboard and the playground. With DEMO_EXIT=1 it stops after
+// seeing that both pages and what is behind them answer.
 //
 //     node www/demo.mjs [--port N] [--project FOLDER]
-import { execFile, execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify, styleText } from "node:util";
 import { USERS } from "./presets.js";
@@ -47,12 +49,46 @@ function show(...args) {
   }
 }
 
+const OPERATOR = "demo operator";
+const store = join(demo, "published");
+
+/** Publishes, and gives a new project some history. */
 function publish() {
-  const [project, store] = [relative(root, demo), relative(root, join(demo, "published"))];
-  if (!existsSync(demo)) show("init", project, "--example", "five-plans");
-  const key = relative(root, signingKey);
-  const where = ["--environment", "production", "--store", store, "--key", key];
+  const project = relative(root, demo);
+  const isNew = !existsSync(demo);
+  if (isNew) show("init", project, "--example", "five-plans");
+  const where = ["--environment", "production", "--store", relative(root, store), "--key", relative(root, signingKey)];
   show("publish", project, ...where, "--reason", "A demonstration");
+  if (!isNew) return;
+  const who = [...where, "--author", OPERATOR, "--reason"];
+  show("ramp", "use_new_gateway", "--percent", "10", ...who, "The people on the list see no errors");
+  show("kill", "use_new_gateway", ...who, "Connections fail in one region");
+  show("restore", "use_new_gateway", ...who, "A firewall was to blame, and is mended");
+  show("ramp", "use_new_gateway", "--percent", "25", ...who, "No errors at 10 %");
+}
+
+/** Starts `flagstone serve` with a token of its operator; `{address, token, close}`. */
+async function serveDashboard(port) {
+  const tokens = join(demo, "tokens.json");
+  // The one of last time is shown nowhere.
+  rmSync(tokens, { force: true });
+  const issue = ["token", "--name", OPERATOR, "--role", "operator", "--file", tokens];
+  const token = execFileSync(flagstone, issue, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+  const args = ["serve", "--store", store, "--keys", keys, "--key", signingKey, "--tokens", tokens];
+  const listening = (port) =>
+    new Promise((done, failed) => {
+      const options = ["--listen", `127.0.0.1:${port}`, "--public-evaluation", "--log", "error"];
+      const child = spawn(flagstone, [...args, ...options], { stdio: ["ignore", "pipe", "pipe"] });
+      let complaint = "";
+      child.stderr.on("data", (text) => (complaint += text));
+      child.once("exit", (code) => failed(new Error(`flagstone serve ended with ${code}: ${complaint}`)));
+      createInterface(child.stdout).once("line", (line) => done({ child, address: `${line.split(" ").at(-1)}/` }));
+    });
+  // Somebody else may be there.
+  const { child, address } = await listening(port).catch((error) => (port === 0 ? fail(error.message) : listening(0)));
+  const close = () => child.kill();
+  process.once("exit", close);
+  return { address, token, close };
 }
 
 /** Evaluates a flag for a user with the native engine. */
@@ -117,7 +153,14 @@ if (unequal > 0) fail(`${unequal} results differ`);
 
 /** The same for everyone, so that one's link to the page opens on another's machine. */
 const PORT = 4352;
+const DASHBOARD_PORT = 4353;
 const isCheck = process.env.DEMO_EXIT === "1";
+const isFixed = !isCheck && options.port === undefined;
+
+const dashboard = await serveDashboard(isFixed ? DASHBOARD_PORT : 0);
+heading(`The dashboard: ${dashboard.address}dashboard/`);
+console.log(`Sign in with the token ${dashboard.token}`);
+
 const content = {
   command: flagstone,
   folders: { "/pkg/": pkg, "/": www },
@@ -125,12 +168,12 @@ const content = {
   jwks: keys,
   key: signingKey,
 };
-const wanted = options.port ?? (isCheck ? "0" : String(PORT));
+const wanted = options.port ?? (isFixed ? String(PORT) : "0");
 const { address, close } = await serve({ ...content, port: Number(wanted) }).catch((error) => {
   if (error.code !== "EADDRINUSE" || options.port !== undefined) throw error;
   return serve({ ...content, port: 0 });
 });
-heading(`The page: ${address}`);
+heading(`The playground: ${address}`);
 
 /** Asks the server as the page does. */
 async function ask(path, question) {
@@ -150,8 +193,13 @@ if (isCheck) {
   const [[, context]] = USERS;
   const { evaluation } = await (await ask("evaluate", { snapshot, flag: flags[0].key, context })).json();
   if (evaluation.errorCode) fail(`${evaluation.flag} is not evaluated: ${evaluation.errorCode}`);
-  console.log("It answers.");
+  for (const path of ["dashboard/", "dashboard/dashboard/main.js", "admin/v1/environments/production/flags"]) {
+    const response = await fetch(dashboard.address + path, { headers: { authorization: `Bearer ${dashboard.token}` } });
+    if (!response.ok) fail(`${dashboard.address}${path} answers ${response.status}: ${await response.text()}`);
+  }
+  console.log("Both answer.");
   close();
+  dashboard.close();
 } else {
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(0));
   console.log("Ctrl-C ends it. What you edit in the page stays in the page.");

@@ -69,3 +69,6 @@ export function lastRamp({ details, steps }) {
   if (threshold?.position === undefined) return undefined;
   return { name: details.flagMetadata.rule ?? decided.step, percent: threshold.percent, position: threshold.position };
 }
+
+/** Steps of the native engine, which says null where the package leaves out. */
+export const withoutNulls = (steps) => JSON.parse(JSON.stringify(steps), (_, value) => value ?? undefined);

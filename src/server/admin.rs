@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::access::Role;
+use super::access::{Role, Token};
 use super::feed::Feed;
 use super::problem::Problem;
 use super::rollouts;
@@ -34,8 +34,10 @@ const SERVED_PATIENCE: Duration = Duration::from_secs(2);
 /// How many entries of the history a page has, unless asked for more or fewer, and at most.
 pub(super) const PAGE: usize = 50;
 const MAX_PAGE: usize = 500;
-/// How many users are made up to estimate shares, unless asked for more or fewer, and at most.
+/// How many users are made up to estimate shares, of one flag and of each of all, unless asked for more or fewer.
 const USERS: u32 = 10_000;
+const USERS_OF_EACH: u32 = 1_000;
+/// How many are evaluated for one estimate at most.
 const MAX_USERS: u32 = 100_000;
 
 /// Every route with what it does; `openapi.json` has the same ones.
@@ -56,9 +58,11 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
     let mut routes = vec![
         ("/admin/v1/openapi.json", get(openapi)),
         ("/admin/v1/health", get(health)),
+        ("/admin/v1/token", get(token)),
         ("/admin/v1/tokens", get(tokens)),
         ("/admin/v1/environments/{environment}/flags", get(flags)),
         ("/admin/v1/environments/{environment}/history", get(history)),
+        ("/admin/v1/environments/{environment}/stats", get(stats_of_all)),
         ("/admin/v1/environments/{environment}/kill", post(kill_many)),
         ("/admin/v1/environments/{environment}/restore", post(restore_many)),
         (FLAG[0], get(flag).patch(set)),
@@ -114,20 +118,22 @@ pub(super) async fn health(State(shared): State<Arc<Shared>>, asking: Asking) ->
     Ok(answer(&json!({"status": status, "environments": environments}), None))
 }
 
+/// Whose token this is, and what it allows.
+async fn token(State(shared): State<Arc<Shared>>, asking: Asking) -> Answer {
+    let token = shared.access.require_anywhere(&asking, Role::Reader)?;
+    Ok(answer(&told(&token), None))
+}
+
 /// Who has which role; the tokens themselves are kept nowhere.
 async fn tokens(State(shared): State<Arc<Shared>>, asking: Asking) -> Answer {
     shared.access.require_anywhere(&asking, Role::Admin)?;
-    let tokens: Vec<Value> = shared
-        .access
-        .tokens()
-        .iter()
-        .map(|token| {
-            json!({
-                "name": token.name, "role": token.role, "environments": token.environments, "expires": token.expires,
-            })
-        })
-        .collect();
+    let tokens: Vec<Value> = shared.access.tokens().iter().map(told).collect();
     Ok(answer(&json!({"tokens": tokens}), None))
+}
+
+/// What others may know of a token.
+fn told(token: &Token) -> Value {
+    json!({"name": token.name, "role": token.role, "environments": token.environments, "expires": token.expires})
 }
 
 async fn flags(State(shared): State<Arc<Shared>>, Path(environment): Path<String>, asking: Asking) -> Answer {
@@ -509,48 +515,75 @@ async fn stats(
     shares(&shared, &environment, &flag, users).await
 }
 
-/// Estimates who gets what from users that are made up: who has a key, and no attribute but what the flag buckets by.
+/// Fewer users for each than where one flag is asked about.
+async fn stats_of_all(
+    State(shared): State<Arc<Shared>>,
+    Path(environment): Path<String>,
+    sample: Result<Query<Sample>, QueryRejection>,
+    asking: Asking,
+) -> Answer {
+    shared.access.require(&asking, Role::Reader, &environment)?;
+    let users = query(sample)?.users.unwrap_or(USERS_OF_EACH);
+    let head = Head::read(shared.feed(&environment)?).await?;
+    let flags: Vec<_> = head.contents.definitions.flags.into_iter().collect();
+    let users = users.clamp(1, (MAX_USERS / u32::try_from(flags.len()).unwrap_or(u32::MAX).max(1)).max(1));
+    let (version, estimates) = estimate(&shared, &environment, flags, users).await?;
+    let body = json!({"environment": environment, "version": version, "estimated": true, "flags": estimates});
+    Ok(answer(&body, Some(version)))
+}
+
 pub(super) async fn shares(shared: &Shared, environment: &str, key: &str, users: u32) -> Answer {
-    let feed = shared.feed(environment)?;
-    let published = feed.published();
+    let head = Head::read(shared.feed(environment)?).await?;
+    let flag = (key.to_owned(), head.flag(key)?.clone());
+    let (version, mut estimates) = estimate(shared, environment, vec![flag], users).await?;
+    let mut body = estimates.pop().unwrap_or_default();
+    body["version"] = version.into();
+    body["estimated"] = true.into();
+    Ok(answer(&body, Some(version)))
+}
+
+/// Estimates who gets what from users that are made up: who has a key, and no attribute but what a flag buckets by.
+async fn estimate(
+    shared: &Shared,
+    environment: &str,
+    flags: Vec<(String, Flag)>,
+    users: u32,
+) -> Result<(u64, Vec<Value>), Problem> {
+    let published = shared.feed(environment)?.published();
     let Some(held) = published.of(Audience::Server).cloned() else {
         return Err(Problem::not_found("nothing is published yet"));
     };
     let version = held.snapshot.version();
-    let head = Head::read(feed).await?;
-    let flag = head.flag(key)?;
-    let path: Vec<String> = flag.bucket_by.iter().flat_map(|path| path.split('.')).map(str::to_owned).collect();
-    let (asked, variants) = (key.to_owned(), flag.variants.clone());
     let counted = tokio::task::spawn_blocking(move || {
-        let flags = held.snapshot.at(Timestamp::now());
-        let mut counts: BTreeMap<String, u32> = BTreeMap::new();
-        for user in 0..users {
-            let context = simulated(user, &path);
-            let variant = flags.details(&asked, &context).variant.unwrap_or("");
-            match counts.get_mut(variant) {
-                Some(count) => *count += 1,
-                None => drop(counts.insert(variant.to_owned(), 1)),
+        let at = held.snapshot.at(Timestamp::now());
+        let count = |(key, flag): (String, Flag)| {
+            let path: Vec<String> = flag.bucket_by.iter().flat_map(|path| path.split('.')).map(str::to_owned).collect();
+            // Variants that nobody gets are of interest, too.
+            let named = flag.variants.map_or(vec!["off".to_owned(), "on".to_owned()], |all| all.into_keys().collect());
+            let mut counts: BTreeMap<String, u32> = named.into_iter().map(|variant| (variant, 0)).collect();
+            for user in 0..users {
+                let context = simulated(user, &path);
+                let variant = at.details(&key, &context).variant.unwrap_or("");
+                match counts.get_mut(variant) {
+                    Some(count) => *count += 1,
+                    None => drop(counts.insert(variant.to_owned(), 1)),
+                }
             }
-        }
-        counts
+            (key, counts)
+        };
+        flags.into_iter().map(count).collect::<Vec<_>>()
     });
-    let mut counts = counted.await.map_err(|_| Problem::not_found("there is no estimate"))?;
-    // Those that nobody gets are of interest, too.
-    let named: Vec<String> = variants.map_or(vec!["off".to_owned(), "on".to_owned()], |all| all.into_keys().collect());
-    for variant in named {
-        counts.entry(variant).or_insert(0);
-    }
-    let shares: Vec<Value> = counts
-        .iter()
-        .map(|(variant, count)| {
-            json!({
-                "variant": variant, "users": count, "percent": f64::from(*count) * 100.0 / f64::from(users),
-                "evaluations": shared.metrics.evaluations(environment, key, variant),
-            })
-        })
-        .collect();
-    let body = json!({"flag": key, "version": version, "estimated": true, "users": users, "shares": shares});
-    Ok(answer(&body, Some(version)))
+    let counted = counted.await.map_err(|_| Problem::not_found("there is no estimate"))?;
+    let estimates = counted.into_iter().map(|(key, counts)| {
+        let share = |(variant, count): (String, u32)| {
+            let evaluations = shared.metrics.evaluations(environment, &key, &variant);
+            let percent = f64::from(count) * 100.0 / f64::from(users);
+            json!({"variant": variant, "users": count, "percent": percent, "evaluations": evaluations})
+        };
+        let shares: Vec<Value> = counts.into_iter().map(share).collect();
+        json!({"flag": key, "users": users, "shares": shares})
+    });
+    Ok((version, estimates.collect()))
 }
 
 fn simulated(user: u32, path: &[String]) -> Context {

@@ -132,7 +132,7 @@ impl Alias {
                 return Err(format!("{name} occurs twice"));
             }
         }
-        let own = ["admin/v1", "snapshots", "ofrep", "environments", "healthz", "metrics"];
+        let own = ["admin/v1", "dashboard", "snapshots", "ofrep", "environments", "healthz", "metrics"];
         match own.iter().find(|own| path == **own || path.starts_with(&format!("{own}/"))) {
             Some(own) => Err(format!("/{own} is the server's own")),
             None => Ok(()),

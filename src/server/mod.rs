@@ -6,6 +6,7 @@
 //! | `GET /snapshots/{environment}/server.json` | back ends: people's ids stand in it | reader |
 //! | `GET /snapshots/{environment}/stream` | whoever wants to know of newer versions at once | none |
 //! | `POST /ofrep/v1/evaluate/flags[/{key}]` | OpenFeature's remote providers ([OFREP](https://openfeature.dev)) | reader; none for clients' flags, where allowed |
+//! | `GET /dashboard/` | whoever is on call, in a browser; `/` leads there | none for the page, which asks for one |
 //! | `/admin/v1/…` | operators; `GET /admin/v1/openapi.json` says what there is | reader; operator for changes |
 //! | `GET /healthz` | load balancers | none |
 //! | `GET /metrics` | Prometheus | reader |
@@ -31,6 +32,7 @@
 mod access;
 mod admin;
 mod aliases;
+mod dashboard;
 mod feed;
 mod listen;
 mod metrics;
@@ -286,7 +288,10 @@ impl Server {
         let (router, admin) = match admin_listener {
             None => (surrounded(public_routes().merge(admin), &shared), None),
             Some(listener) => {
-                let admin = surrounded(admin.route("/healthz", get(healthz)), &shared);
+                // The dashboard, which is here, follows the stream of where it is.
+                let admin = admin.route("/healthz", get(healthz));
+                let admin = admin.route("/snapshots/{environment}/stream", get(snapshots::stream));
+                let admin = surrounded(admin, &shared);
                 (surrounded(public_routes(), &shared), Some((listener, admin)))
             }
         };
@@ -429,7 +434,7 @@ fn admin_routes(shared: &Shared) -> Result<Router<Arc<Shared>>, String> {
     for (path, methods) in admin::routes() {
         router = router.route(path, methods);
     }
-    Ok(router.merge(aliases::routes(shared)?).layer(CompressionLayer::new()))
+    Ok(router.merge(dashboard::routes()).merge(aliases::routes(shared)?).layer(CompressionLayer::new()))
 }
 
 /// Routes with what is around all of them.

@@ -69,6 +69,21 @@ test("lints, compiles, evaluates and counts", async () => {
   );
 });
 
+test("serves the dashboard beside it, with some history, to whoever has the token that it says", async () => {
+  const page = await fetch(server.dashboard);
+  assert.equal(page.status, 200);
+  assert.match(await page.text(), /<title>Flagstone dashboard/);
+  const history = new URL("../admin/v1/environments/production/history", server.dashboard);
+  assert.equal((await fetch(history)).status, 401);
+  const told = await fetch(history, { headers: { authorization: `Bearer ${server.token}` } });
+  const { entries } = await told.json();
+  assert.deepEqual(
+    entries.map(({ version, author }) => [version, author]).slice(0, 4),
+    [5, 4, 3, 2].map((version) => [version, "demo operator"]),
+  );
+  for (const { reason } of entries) assert.ok(reason);
+});
+
 test("says clearly why there is no answer", async () => {
   const compiled = (await ask("/compile", { files: files(GOOD) })).answer.server;
   const evaluate = (rest) => ask("/evaluate", { snapshot: compiled, flag: "gateway", context: {}, ...rest });

@@ -15,6 +15,7 @@ export async function demo() {
   const temporary = mkdtempSync(join(tmpdir(), "flagstone-demo-tmp-"));
   let child;
   let base;
+  let dashboard, token;
   const start = async () => {
     const port = base ? new URL(base).port : "0";
     const env = { ...process.env, TMPDIR: temporary, DEMO_EXIT: "" };
@@ -23,7 +24,9 @@ export async function demo() {
     const said = [];
     for await (const line of createInterface({ input: child.stdout })) {
       said.push(line);
-      const [, address] = /^The page: (.*)\/$/.exec(line) ?? [];
+      dashboard = /^The dashboard: (.*)$/.exec(line)?.[1] ?? dashboard;
+      token = /^Sign in with the token (.*)$/.exec(line)?.[1] ?? token;
+      const [, address] = /^The playground: (.*)\/$/.exec(line) ?? [];
       if (!address) continue;
       base = address;
       child.stdout.resume();
@@ -39,6 +42,8 @@ export async function demo() {
   await start();
   return {
     base,
+    dashboard,
+    token,
     temporary,
     start,
     stop,

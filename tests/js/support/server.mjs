@@ -1,6 +1,7 @@
 // A project that was published, and `flagstone serve` on it.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,8 +38,7 @@ export function publishedProject(definitions) {
         "published",
         "--keys",
         "keys.jwks",
-        "--listen",
-        "127.0.0.1:0",
+        ...(args.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"]),
         "--log",
         "error",
       ];
@@ -47,7 +47,15 @@ export function publishedProject(definitions) {
         new Promise((said) => createInterface(child.stdout).once("line", (line) => said([line]))),
         new Promise((_, failed) => child.once("exit", (code) => failed(new Error(`the server ended with ${code}`)))),
       ]);
-      return { base: line.split(" ").at(-1), close: () => child.kill() };
+      return {
+        base: line.split(" ").at(-1),
+        /** Ends it; what comes is done when it has. */
+        close() {
+          const ended = child.exitCode === null ? once(child, "exit") : undefined;
+          child.kill();
+          return ended;
+        },
+      };
     },
     remove: () => rmSync(folder, { recursive: true }),
   };
