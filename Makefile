@@ -25,9 +25,11 @@ pkg: ## build the npm package into pkg/, print its sizes and check them
 	@.ci/install rust wasm-bindgen npm-package
 	@.ci/pkg
 
-bench: ## run the benchmarks
-	@.ci/install rust
+bench: ## run the benchmarks: the engine alone, then `flagstone serve` under load
+	@.ci/install rust node wrk
 	cargo bench
+	cargo build --release --features control
+	node benches/server.mjs
 
 lint: ## formatting, clippy, rustdoc and TypeScript checks
 	@.ci/install rust wasm-bindgen npm

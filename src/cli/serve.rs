@@ -75,6 +75,9 @@ pub struct Serve {
     /// Streams at once; more are refused
     #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().streams)]
     max_streams: usize,
+    /// Requests a second of one token, or of one address that evaluates without any; five times as many may come at once
+    #[arg(long, value_name = "NUMBER", default_value_t = Limits::default().rate, value_parser = clap::value_parser!(u32).range(1..))]
+    max_rate: u32,
     /// How long a request's head may take to arrive, and a connection to say nothing
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     head_timeout: Duration,
@@ -118,6 +121,7 @@ impl Serve {
             limits: Limits {
                 connections: self.max_connections,
                 streams: self.max_streams,
+                rate: self.max_rate,
                 head: self.head_timeout,
                 write: self.write_timeout,
                 ..Limits::default()

@@ -18,10 +18,8 @@ use crate::Timestamp;
 
 /// Every token begins so, so that whoever scans for leaked secrets finds it.
 const PREFIX: &str = "flagstone_";
-/// Requests a second of one token, and how many at once.
-const TOKEN_RATE: (u32, u32) = (100, 500);
-/// Requests a second without a token of one address, where these are evaluated, and how many at once.
-const PUBLIC_RATE: (u32, u32) = (100, 500);
+/// So many times what is allowed a second may come at once.
+const BURST: u32 = 5;
 /// Wrong tokens a second of one address, and how many at once.
 const WRONG_RATE: (u32, u32) = (1, 10);
 /// Addresses and tokens that were heard of are forgotten when there are more than so many.
@@ -208,12 +206,14 @@ fn too_many() -> Problem {
 }
 
 impl Access {
-    pub(super) fn new(file: Option<PathBuf>) -> Result<Access, String> {
+    /// `rate` is how often a second a token may ask, or an address that has none.
+    pub(super) fn new(file: Option<PathBuf>, rate: u32) -> Result<Access, String> {
+        let rate = (rate, rate.saturating_mul(BURST));
         let access = Access {
             tokens: RwLock::default(),
             known: Mutex::default(),
-            per_token: RateLimiter::keyed(quota(TOKEN_RATE)),
-            per_address: RateLimiter::keyed(quota(PUBLIC_RATE)),
+            per_token: RateLimiter::keyed(quota(rate)),
+            per_address: RateLimiter::keyed(quota(rate)),
             wrong: RateLimiter::keyed(quota(WRONG_RATE)),
             file,
         };

@@ -148,6 +148,9 @@ pub struct Limits {
     pub connections: usize,
     /// Streams at once; more are refused.
     pub streams: usize,
+    /// Requests a second that take a token, of one token, and of one address those that are evaluated without; five times as
+    /// many may come at once.
+    pub rate: u32,
     /// How long a request's head may take to arrive, and a connection to say nothing.
     pub head: Duration,
     /// How long a connection may take nothing of what is sent to it.
@@ -163,6 +166,7 @@ impl Default for Limits {
         Limits {
             connections: 20_000,
             streams: 10_000,
+            rate: 100,
             head: Duration::from_secs(30),
             write: Duration::from_secs(30),
             request: Duration::from_secs(30),
@@ -260,7 +264,7 @@ impl Server {
         if options.environments.is_empty() {
             return Err(ServerError::Options("there is no environment to serve; name one".to_owned()));
         }
-        let access = Access::new(options.tokens.clone()).map_err(ServerError::Options)?;
+        let access = Access::new(options.tokens.clone(), options.limits.rate).map_err(ServerError::Options)?;
         let metrics = Arc::new(Metrics::new());
         let (mut feeds, mut logs) = (BTreeMap::new(), BTreeMap::new());
         for environment in &options.environments {

@@ -54,7 +54,10 @@ test("lists of names that are none", () => {
     [{ flag: "f", sets: "off" }, "names[0]: `variable` is missing"],
     [{ variable: "A", sets: "off" }, "names[0]: expected either `flag` or `flags`"],
     [{ ...entry, flags: ["g"] }, "names[0]: expected either `flag` or `flags`"],
-    [{ ...entry, vairant: "on" }, "names[0]: `vairant`: expected one of `variable`, `flag`, `flags`, `sets`, `variant`"],
+    [
+      { ...entry, vairant: "on" },
+      "names[0]: `vairant`: expected one of `variable`, `flag`, `flags`, `sets`, `variant`",
+    ],
     [
       { ...entry, sets: "kill" },
       "names[0]: `sets`: expected one of `variant`, `off`, `enabled`, `percent`, `ramp`, `mode`, `allow`, `deny`",
@@ -74,7 +77,12 @@ test("a Worker's bindings: variables may be JSON, all else pins nothing", async 
 
 test("later snapshots are taken whatever is pinned", async () => {
   const flag = (variants) => ({ type: "string", variants, off: "a", salt: "s", default: "a" });
-  const snapshot = (version, theme) => ({ ...payload, version, requires: [], flags: { theme, other: flag({ a: "1" }) } });
+  const snapshot = (version, theme) => ({
+    ...payload,
+    version,
+    requires: [],
+    flags: { theme, other: flag({ a: "1" }) },
+  });
   const flags = await start(variablePins({ FLAGSTONE_PIN_THEME: "b" }), snapshot(1, flag({ a: "1", b: "2" })));
   const details = (key) => {
     const { variant, reason, flagMetadata } = flags.details(key, "", {});
