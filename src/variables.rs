@@ -170,7 +170,7 @@ fn name(document: &Document<'_>, entry: Id) -> Name {
 /// let snapshot = VariablePins::read(&VariableNames::default(), garbage)?.snapshot(payload)?;
 /// assert_eq!(
 ///     snapshot.unfit_variables(),
-///     [r#"FLAGSTONE_PIN_USE_NEW_GATEWAY is "maybe": expected `off`, `on`, true or false"#],
+///     [r#"FLAGSTONE_PIN_USE_NEW_GATEWAY is "maybe": expected `on`, `off`, true or false"#],
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
