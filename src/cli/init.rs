@@ -179,10 +179,15 @@ flags:
             - {variant: pay, weight: 1}
 "#;
 
-const FIVE_PLANS: [(&str, &str); 5] = [
+const FIVE_PLANS: [(&str, &str); 10] = [
     ("000-gateway.yaml", include_str!("../../tests/rollouts/definitions/000-gateway.yaml")),
+    ("000-gateway.rollout.yaml", include_str!("../../tests/rollouts/definitions/000-gateway.rollout.yaml")),
     ("001-chat.yaml", include_str!("../../tests/rollouts/definitions/001-chat.yaml")),
+    ("001-chat.rollout.yaml", include_str!("../../tests/rollouts/definitions/001-chat.rollout.yaml")),
     ("002-calling.yaml", include_str!("../../tests/rollouts/definitions/002-calling.yaml")),
+    ("002-calling.rollout.yaml", include_str!("../../tests/rollouts/definitions/002-calling.rollout.yaml")),
     ("003-websocket.yaml", include_str!("../../tests/rollouts/definitions/003-websocket.yaml")),
+    ("003-websocket.rollout.yaml", include_str!("../../tests/rollouts/definitions/003-websocket.rollout.yaml")),
     ("004-services.yaml", include_str!("../../tests/rollouts/definitions/004-services.yaml")),
+    ("004-services.rollout.yaml", include_str!("../../tests/rollouts/definitions/004-services.rollout.yaml")),
 ];

@@ -6,7 +6,7 @@ use super::Condition;
 use super::guard::{Finding, Observations, Reading};
 use super::period::Period;
 use super::plan::{Action, Gate, OnNoData, Plan, Quantity, Requirement, ResolvedStep, Severity, Test, Trigger};
-use super::progress::{Decided, Incident, Note, Phase, Progress, Recovery, Transition};
+use super::progress::{Attested, Decided, Incident, Note, Phase, Progress, Recovery, Transition};
 use crate::Timestamp;
 use crate::snapshot::definitions::Percent;
 
@@ -132,7 +132,8 @@ impl Blocker {
 /// | phase | what is the case | verdict | and then |
 /// |---|---|---|---|
 /// | running, held | the plan does not have the step | wait | |
-/// | running, held, rolling back | an open trigger rolls back | roll back | rolled back, to zero or to the step before |
+/// | running, held | an open trigger rolls back | roll back | rolled back, to zero or to the step before |
+/// | rolling back | an open trigger rolls back | roll back | rolled back, to zero |
 /// | running, held | an open trigger steps down | step down | held at the step before; from the first step rolled back to zero |
 /// | running | an open trigger holds | hold | held |
 /// | held | | wait | |
@@ -151,8 +152,9 @@ impl Blocker {
 /// | rolled back | else | wait | |
 /// | completed | | wait | |
 ///
-/// Gates count what was measured a window after the step began, for before that a query looks at the step before. Triggers count
-/// what was measured in this attempt; those that hold or step down, what is newer than the last review (`resume`).
+/// Gates count what was measured a window after the step began, for before that a query looks at the step before; so do triggers
+/// that act on no data. Else triggers count what was measured in this attempt; those that hold or step down, what is newer than
+/// the last review (`resume`).
 pub fn decide(plan: &Plan, standing: &Standing, observations: &Observations, now: Timestamp) -> Decision {
     let steps = plan.steps();
     let progress = &standing.progress;
@@ -161,6 +163,8 @@ pub fn decide(plan: &Plan, standing: &Standing, observations: &Observations, now
     match (progress.phase, place) {
         (Phase::Completed, _) => decider.wait(Vec::new(), Vec::new()),
         (Phase::RolledBack, _) => decider.rolled_back(),
+        // The way down is in the progress, and needs no step.
+        (Phase::RollingBack, None) => decider.lower(Vec::new()),
         (_, None) => decider.wait(vec![lost(progress)], Vec::new()),
         (phase, Some(place)) => decider.at(phase, place, &standing.obstacles),
     }
@@ -189,7 +193,7 @@ impl Decider<'_> {
             step.triggers.iter().map(|trigger| (trigger, self.trigger(trigger))).collect();
         let gates: Vec<Reading> = match phase {
             Phase::RollingBack => Vec::new(),
-            _ => step.gates.iter().map(|gate| self.gate(gate, self.progress.entered)).collect(),
+            _ => step.gates.iter().map(|gate| self.gate(gate)).collect(),
         };
         let evidence: Vec<Reading> = triggers.iter().map(|(_, reading)| reading).chain(&gates).cloned().collect();
         // Of several the one that does most, and of those the first.
@@ -200,6 +204,10 @@ impl Decider<'_> {
             let back = |to| Way { to, severity: trigger.severity, triggered: true };
             match trigger.action() {
                 Action::Rollback => return self.roll_back(&back(To::Zero), why, evidence),
+                // The way down may have passed the step before already.
+                Action::RollbackToPrevious if phase == Phase::RollingBack => {
+                    return self.roll_back(&back(To::Zero), why, evidence);
+                }
                 Action::RollbackToPrevious => return self.roll_back(&back(To::Previous), why, evidence),
                 Action::StepDown if phase != Phase::RollingBack => match place {
                     0 => return self.roll_back(&back(To::Zero), why, evidence),
@@ -334,14 +342,25 @@ impl Decider<'_> {
             Action::Rollback | Action::RollbackToPrevious => None,
         };
         let since = reviewed.map_or(self.progress.started, |reviewed| reviewed.max(self.progress.started));
-        self.read(trigger.called(), &test, since)
+        let reading = self.read(trigger.called(), &test, since);
+        // Where the step has only begun, what lets people in may have done so just now.
+        let silent = self.plan.looks_back(&test).after(self.measured_from(&test));
+        let finding = match reading.finding {
+            Finding::Silence if self.now < silent => Finding::NoData,
+            finding => finding,
+        };
+        Reading { finding, ..reading }
     }
 
-    /// Reads a gate from what was measured once its window is all after `since`.
-    fn gate(&self, gate: &Gate, since: Timestamp) -> Reading {
+    fn gate(&self, gate: &Gate) -> Reading {
         let Some(test) = gate.test() else { return nothing(gate) };
+        self.read(gate.called(), &test, self.measured_from(&test))
+    }
+
+    /// When the window of a guard's metric has come to lie in the step.
+    fn measured_from(&self, test: &Test<'_>) -> Timestamp {
         let window = self.plan.metrics.get(test.metric).map_or(Period::ZERO, |metric| metric.window());
-        self.read(gate.called(), &test, window.after(since))
+        window.after(self.progress.entered)
     }
 
     fn read(&self, guard: String, test: &Test<'_>, since: Timestamp) -> Reading {
@@ -368,9 +387,19 @@ impl Decider<'_> {
             since: self.now,
             resumed: false,
             reviewed: Some(self.now),
+            attested: self.attested_without_approvals(),
             ..self.progress.clone()
         };
         self.done(Verdict::StepDown, Transition::SteppedDown, progress, why, evidence)
+    }
+
+    /// Going on again takes approvals again.
+    fn attested_without_approvals(&self) -> Vec<Attested> {
+        let requirements = self.steps.iter().flat_map(|step| &step.requires);
+        let approvals: Vec<String> =
+            requirements.filter(|requirement| requirement.approval.is_some()).map(Requirement::called).collect();
+        let attested = self.progress.attested.iter().filter(|given| !approvals.contains(&given.what));
+        attested.cloned().collect()
     }
 
     fn roll_back(&self, way: &Way, why: String, evidence: Vec<Reading>) -> Decision {

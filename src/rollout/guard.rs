@@ -162,7 +162,7 @@ impl Plan {
     }
 
     /// How far back a guard looks.
-    fn looks_back(&self, test: &Test<'_>) -> Period {
+    pub(super) fn looks_back(&self, test: &Test<'_>) -> Period {
         Period::from_millis((self.points(test) as u64 - 1) * self.interval().millis())
     }
 

@@ -123,6 +123,11 @@ impl Lint<'_> {
                 if stands {
                     self.error(&path.key("series").key("by"), "the series does not say how fast it goes", None);
                 }
+                let steps = series.percents().len();
+                if steps > MOST_STEPS {
+                    let message = format!("the series has {steps} steps, and {MOST_STEPS} are the most");
+                    self.error(&path.key("series").key("by"), message, None);
+                }
             }
             let first = step.series.as_ref().map(|series| series.from).or(step.percent);
             if let Some(first) = first.filter(|first| *first < percent) {
@@ -134,12 +139,10 @@ impl Lint<'_> {
                 );
             }
             percent = step.series.as_ref().map(|series| series.to).or(step.percent).unwrap_or(percent);
-            if step.shadow && percent > Percent::default() {
-                self.error(
-                    &path,
-                    format!("in a shadow step nobody is served by the new path, and here are {percent}%"),
-                    None,
-                );
+            let served = step.audience.values().copied().max().unwrap_or_default().max(percent);
+            if step.shadow && served > Percent::default() {
+                let message = format!("in a shadow step nobody is served by the new path, and here are {served}%");
+                self.error(&path, message, None);
             }
             if let (Some(before), Some(starts)) = (start, step.starts)
                 && starts <= before
@@ -332,5 +335,7 @@ impl Lint<'_> {
     }
 }
 
+/// More than anybody waits for.
+const MOST_STEPS: usize = 1000;
 /// What queries may have in braces.
 const TEMPLATES: [&str; 4] = ["arm", "flag", "window", "environment"];

@@ -226,7 +226,7 @@ pub struct Gate {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub consecutive: Option<u32>,
-    /// It holds in the step that it is written in, and no longer.
+    /// It holds in the step that it is written in, and no longer: what it takes the place of holds again after it.
     #[serde(skip_serializing_if = "is_false")]
     pub only_here: bool,
 }
@@ -273,7 +273,7 @@ pub struct Trigger {
     /// What is done where there is no data.
     #[serde(skip_serializing_if = "OnNoData::is_hold")]
     pub on_no_data: OnNoData,
-    /// It holds in the step that it is written in, and no longer.
+    /// It holds in the step that it is written in, and no longer: what it takes the place of holds again after it.
     #[serde(skip_serializing_if = "is_false")]
     pub only_here: bool,
 }
@@ -519,12 +519,7 @@ impl Plan {
                 let rules = &mut settings.entry(flag.clone()).or_default().rules;
                 rules.extend(step.audience.iter().map(|(rule, percent)| (rule.clone(), *percent)));
             }
-            for gate in &step.gates {
-                replace(&mut gates, gate);
-            }
-            for trigger in &step.triggers {
-                replace(&mut triggers, trigger);
-            }
+            let (gates, triggers) = (holding(&mut gates, &step.gates), holding(&mut triggers, &step.triggers));
             let percents = match &step.series {
                 Some(series) => series.percents().into_iter().map(Some).collect(),
                 None => vec![step.percent.or(percent)],
@@ -559,8 +554,6 @@ impl Plan {
                     cleanup: step.cleanup,
                 });
             }
-            gates.retain(|gate| !(gate.only_here && step.gates.contains(gate)));
-            triggers.retain(|trigger| !(trigger.only_here && step.triggers.contains(trigger)));
         }
         steps
     }
@@ -615,6 +608,19 @@ impl Series {
 /// What gates and triggers have in common.
 pub(super) trait Guard: Clone {
     fn name(&self) -> String;
+    fn only_here(&self) -> bool;
+}
+
+/// The guards that hold in a step which writes these; `lasting` come to be those that hold in the steps after it.
+fn holding<G: Guard>(lasting: &mut Vec<G>, written: &[G]) -> Vec<G> {
+    for guard in written.iter().filter(|guard| !guard.only_here()) {
+        replace(lasting, guard);
+    }
+    let mut here = lasting.clone();
+    for guard in written.iter().filter(|guard| guard.only_here()) {
+        replace(&mut here, guard);
+    }
+    here
 }
 
 /// Puts a guard in the place of that of the same name, or behind the others.
@@ -701,6 +707,10 @@ impl Guard for Gate {
     fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.sentence(&self.metric))
     }
+
+    fn only_here(&self) -> bool {
+        self.only_here
+    }
 }
 
 impl Guard for Trigger {
@@ -709,6 +719,10 @@ impl Guard for Trigger {
             .clone()
             .or_else(|| self.signal.clone())
             .unwrap_or_else(|| self.sentence(self.metric.as_deref().unwrap_or_default()))
+    }
+
+    fn only_here(&self) -> bool {
+        self.only_here
     }
 }
 

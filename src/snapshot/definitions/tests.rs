@@ -181,7 +181,7 @@ mod reading {
         );
         complains(
             "[1]",
-            "f.yaml:1:1: error: expected a map of `flags`, `segments`, `layers`, `holdouts`, `environments` and `hashSalt`",
+            "f.yaml:1:1: error: expected a map of `flags`, `segments`, `layers`, `holdouts`, `environments`, `rollouts` and `hashSalt`",
         );
         complains("flags: [1]", "f.yaml:1:1: error: expected a map of flags by name");
         complains("flags: {", "f.yaml:2:1: error: while parsing a node, did not find expected node content");
@@ -1554,19 +1554,21 @@ mod describing {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rollouts/definitions");
         let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
-        assert_eq!(files.len(), 5);
         let sources: Vec<_> = files
             .iter()
             .map(|file| {
                 let text = std::fs::read_to_string(file).unwrap();
                 accepts(&validator(), &value(&text));
-                let name = file.file_name().unwrap().to_string_lossy().into_owned();
-                let alone = Definitions::read(&[Source::new(name.clone(), text.clone())]);
-                let problems = alone.map_or_else(|problems| problems, |definitions| lint(&definitions));
-                assert!(!problems.iter().any(Problem::is_error), "{}", shown(&problems));
-                Source::new(name, text)
+                Source::new(file.file_name().unwrap().to_string_lossy(), text)
             })
             .collect();
+        // Each plan is two files: its rollouts, and their flags.
+        assert_eq!(sources.len(), 10);
+        for plan in sources.chunks(2) {
+            let alone = Definitions::read(plan);
+            let problems = alone.map_or_else(|problems| problems, |definitions| lint(&definitions));
+            assert!(!problems.iter().any(Problem::is_error), "{}", shown(&problems));
+        }
         let definitions = Definitions::read(&sources).unwrap_or_else(|problems| panic!("{}", shown(&problems)));
         for audience in [Audience::Server, Audience::Client] {
             let payload = compile(&definitions, &State::default(), &options(audience));
@@ -1633,6 +1635,36 @@ mod describing {
             "segments: {s: {when: {all: {attribute: a, exists: true}}}}",
             "segments: {s: {when: {all: [], any: []}}}",
             "segments: {s: {when: {segment: s, confidential: true}}}",
+            "rollouts: {r: {}}",
+            "rollouts: {r: {flags: [f]}}",
+            "rollouts: {r: {flags: [], steps: [{}]}}",
+            "rollouts: {r: {flags: [f], steps: []}}",
+            "rollouts: {r: {flags: f, steps: [{}]}}",
+            "rollouts: {r: {flags: [f], steps: [{percent: 101}]}}",
+            "rollouts: {r: {flags: [f], steps: [{percent: 10, soak: 5}]}}",
+            "rollouts: {r: {flags: [f], steps: [{percent: 10, soak: 2 days}]}}",
+            "rollouts: {r: {flags: [f], steps: [{percent: 10, starts: soon}]}}",
+            "rollouts: {r: {flags: [f], steps: [{percnt: 10}]}}",
+            "rollouts: {r: {flags: [f], steps: [{series: {from: 0, to: 10}}]}}",
+            "rollouts: {r: {flags: [f], steps: [{series: {from: 0, to: 10, by: []}}]}}",
+            "rollouts: {r: {flags: [f], steps: [{gates: [{value: < 1}]}]}}",
+            "rollouts: {r: {flags: [f], steps: [{gates: [{metric: m, value: 1}]}], metrics: {m: {query: q}}}}",
+            "rollouts: {r: {flags: [f], steps: [{gates: [{metric: m, value: = 1}]}], metrics: {m: {query: q}}}}",
+            "rollouts: {r: {flags: [f], steps: [{gates: [{metric: m, value: < 1, consecutive: 0}]}], metrics: {m: {query: q}}}}",
+            "rollouts: {r: {flags: [f], steps: [{triggers: [{value: < 1}]}]}}",
+            "rollouts: {r: {flags: [f], steps: [{triggers: [{metric: m, signal: s, value: < 1}]}], metrics: {m: {query: q}}}}",
+            "rollouts: {r: {flags: [f], steps: [{triggers: [{signal: s, severity: bad}]}]}}",
+            "rollouts: {r: {flags: [f], steps: [{triggers: [{signal: s, do: panic}]}]}}",
+            "rollouts: {r: {flags: [f], steps: [{requires: [{}]}]}}",
+            "rollouts: {r: {flags: [f], steps: [{requires: [{approval: a, attestation: b}]}], roles: {a: [x]}}}",
+            "rollouts: {r: {flags: [f], steps: [{}], metrics: {m: {}}}}",
+            "rollouts: {r: {flags: [f], steps: [{}], metrics: {m: {query: q, baseline: new}}}}",
+            "rollouts: {r: {flags: [f], steps: [{}], metrics: {m: {query: q, baseline: {}}}}}",
+            "rollouts: {r: {flags: [f], steps: [{}], metrics: {m: {query: q, baseline: {ago: 7d, value: 1}}}}}",
+            "rollouts: {r: {flags: [f], steps: [{}], windows: [{from: '9:00', until: '16:00'}]}}",
+            "rollouts: {r: {flags: [f], steps: [{}], windows: [{days: [mon], from: '09:00', until: '16:00'}]}}",
+            "rollouts: {r: {flags: [f], steps: [{}], freezes: [{from: 2025-12-20T00:00:00Z}]}}",
+            "rollouts: {r: {flags: [f], steps: [{}], roles: {a: x}}}",
         ] {
             assert!(problems(text).contains("error: "), "the reader takes {text}");
             assert!(!validator.is_valid(&value(text)), "the schema takes {text}");
@@ -1651,7 +1683,11 @@ mod describing {
             "segments: {s: {when: {attribute: a, contains: [b, c]}}}",
             "segments: {s: {when: {attribute: a, in: [b, 1, true], confidential: false}}}",
             "segments: {s: {when: {attribute: a, after: 1736496000000}}}",
+            "flags: {f: {salt: s}}\nrollouts: {r: {flags: [f], steps: [{}, {name: last, soak: 1h30m, cleanup: true}]}}",
+            "flags: {f: {salt: s, default: {ramp: {percent: 0, serve: on}}}}\nrollouts: {r: {flags: [f], metrics: {m: {query: q, baseline: {ago: 7d}, floor: 1.5}, n: {query: q, baseline: old}}, steps: [{series: {from: 5, to: 50, by: [{below: 10, add: 5}, {add: 7.5}]}, ceiling: true, gates: [{metric: m, ratio: 0.9..1.1, for: 48h}], triggers: [{metric: n, improvement: '< -50%', consecutive: 3, severity: warning, do: stepDown, onNoData: act}, {signal: s}]}]}}",
+            "flags: {f: {salt: s}}\nrollouts: {r: {flags: [f], windows: [{days: [monday], from: '09:00', until: '24:00', zone: Europe/Stockholm}], freezes: [{from: 2025-12-20T00:00:00Z, until: 2026-01-07T00:00:00Z}], roles: {a: [x]}, steps: [{requires: [{approval: a, validFor: 2d}]}]}}",
         ] {
+
             assert_eq!(problems(text), "", "{text}");
             accepts(&validator, &value(text));
         }
