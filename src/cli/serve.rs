@@ -159,7 +159,7 @@ fn aliases(path: &Path) -> Result<Vec<Alias>, Failure> {
 }
 
 /// Done when somebody wants the process to end.
-fn ended() -> Result<impl Future<Output = ()>, Failure> {
+pub fn ended() -> Result<impl Future<Output = ()>, Failure> {
     let failed = |error| Failure::File(format!("the system refuses to tell when to end: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -171,7 +171,7 @@ fn ended() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
-fn log_to_standard_error(level: Level) {
+pub fn log_to_standard_error(level: Level) {
     let log = tracing_subscriber::fmt().with_max_level(level).with_writer(stderr).with_target(false);
     // What somebody else has set up stays.
     let _ = match stderr().is_terminal() {

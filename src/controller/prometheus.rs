@@ -10,11 +10,12 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use tokio::time::Instant;
 
 use crate::Timestamp;
 use crate::rollout::{Answer, Observations, Question};
 
-/// How long an answer may take, unless [`Prometheus::patience`] says otherwise.
+/// How long all answers together may take, unless [`Prometheus::patience`] says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many questions are under way at once.
 const AT_ONCE: usize = 8;
@@ -76,7 +77,7 @@ impl Prometheus {
         Ok(Prometheus { client, url, authorization: authorization.transpose()?, patience: PATIENCE })
     }
 
-    /// For how long to wait for an answer: 10 seconds, unless this says otherwise.
+    /// For how long to wait for all answers to what is asked at once: 10 seconds, unless this says otherwise.
     pub fn patience(self, patience: Duration) -> Prometheus {
         Prometheus { patience, ..self }
     }
@@ -86,9 +87,11 @@ impl Prometheus {
     /// An answer holds numbers at the instants of its question, `from` and every `step` after it up to `to`, and at each the newest
     /// of those since the instant before: there are others than Prometheus that answer for instants of their own.
     pub async fn ask(&self, questions: &[Question]) -> Observations {
+        // For all of them, so that a decision waits no longer where there is more to ask.
+        let deadline = Instant::now() + self.patience;
         // Their own copies, for a future that holds references to them cannot be handed to a server.
         let asked = questions.to_vec().into_iter().map(|question| async move {
-            let answer = match tokio::time::timeout(self.patience, self.ask_one(&question)).await {
+            let answer = match tokio::time::timeout_at(deadline, self.ask_one(&question)).await {
                 Ok(answer) => answer.unwrap_or_else(Answer::none),
                 Err(_) => Answer::none(format!("Prometheus gave no answer within {:?}", self.patience)),
             };
@@ -249,7 +252,7 @@ fn place(question: &Question, seconds: f64) -> Option<Timestamp> {
 }
 
 /// An error with what caused it.
-fn because(error: &dyn std::error::Error) -> String {
+pub(super) fn because(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     brief(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
 }

@@ -16,7 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::{Evaluation, Timestamp};
 
 /// The type of what [`Metrics::text`] makes.
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {

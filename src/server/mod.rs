@@ -35,7 +35,7 @@ mod aliases;
 mod dashboard;
 mod feed;
 mod listen;
-mod metrics;
+pub(crate) mod metrics;
 mod ofrep;
 mod problem;
 mod rollouts;
@@ -114,19 +114,24 @@ pub struct Options {
     pub limits: Limits,
 }
 
+/// How often to look for newer versions: four times a second in a local folder, every two seconds in a store that charges
+/// for it.
+pub fn poll(store: &str) -> Duration {
+    let local = !store.contains("://") || store.starts_with("file://");
+    Duration::from_millis(if local { 250 } else { 2000 })
+}
+
 impl Options {
-    /// A server on any free port of the loopback interface. It looks for newer versions four times a second in a local
-    /// folder, and every two seconds in a store that charges for it.
+    /// A server on any free port of the loopback interface. It looks for newer versions as often as [`poll`] says.
     pub fn new(store: impl Into<String>, environments: Vec<String>, keys: TrustedKeys) -> Options {
         let store = store.into();
-        let local = !store.contains("://") || store.starts_with("file://");
         Options {
+            poll: poll(&store),
             store,
             environments,
             keys,
             keys_file: None,
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
-            poll: Duration::from_millis(if local { 250 } else { 2000 }),
             max_age: Duration::from_secs(1),
             tokens: None,
             public_evaluation: false,

@@ -492,6 +492,28 @@ impl Log {
         Ok(Mark(marks))
     }
 
+    /// The version up to which somebody has read the log, as [`Log::set_bookmark`] has it; none where they never did.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] for an object that is no bookmark, and [`StoreError::Object`] where the store fails.
+    pub async fn bookmark(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        let path = self.bookmark_path(name);
+        let Some(bytes) = self.get(&path).await? else { return Ok(None) };
+        let version = serde_json::from_slice(&bytes);
+        version.map(Some).map_err(|error| self.corrupt(&path, format!("this is no version of a log: {error}")))
+    }
+
+    /// Keeps, beside the log and under a name of letters and digits, up to which version somebody has read it. Of several
+    /// who do so under one name, the last to say something is remembered.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Object`] where the store fails.
+    pub async fn set_bookmark(&self, name: &str, version: u64) -> Result<(), StoreError> {
+        self.put(&self.bookmark_path(name), version.to_string(), PutMode::Overwrite).await
+    }
+
     /// Moves `current` to the newest entry, which it returns.
     async fn move_current(&self) -> Result<Option<Record>, StoreError> {
         match self.newest().await? {
@@ -724,6 +746,10 @@ impl Log {
 
     fn current_path(&self, audience: Audience) -> Path {
         Path::from(format!("{}/current/{audience}.json", self.environment))
+    }
+
+    fn bookmark_path(&self, name: &str) -> Path {
+        Path::from(format!("{}/bookmarks/{name}.json", self.environment))
     }
 
     fn lock_path(&self) -> Path {

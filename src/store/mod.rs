@@ -6,6 +6,7 @@
 //! production/entries/00000000000000000042.json             the entry of version 42, signed; what happened
 //! production/snapshots/00000000000000000042-server-SHA256.json   a snapshot compiled from it, signed
 //! production/current/server.json                           the newest snapshot, for clients, a CDN or a Worker to read
+//! production/bookmarks/NAME.json                           up to which version somebody has read the log, to tell others of it
 //! production/lock                                          taken while `current` moves, in a folder
 //! ```
 //!

@@ -283,6 +283,8 @@ impl Operation {
             }
             Operation::Reset { flag } => of(flag, &|state| FlagState { killed: None, ..state.clone() }),
             _ if self.always_wins() => Value::Null,
+            // An alarm is about the step that it comes to, too; it must not be lost because the rollout has just gone on.
+            Operation::Rollout { verb: Verb::Hold | Verb::Signal { .. } | Verb::Clear { .. }, .. } => Value::Null,
             Operation::Rollout { name, .. } => {
                 json!({"rollouts": {name: definitions.rollouts.get(name)}, "state": {"rollouts": {name: state.rollouts.get(name)}}})
             }

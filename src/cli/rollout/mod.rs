@@ -1,5 +1,6 @@
 //! What people do to rollouts, and what they see of them.
 
+mod run;
 mod status;
 
 use std::io::Write;
@@ -26,6 +27,7 @@ pub struct Rollout {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::Run),
     Status(status::Status),
     /// Begin a rollout: go to the first step
     #[command(after_help = "Example:
@@ -164,6 +166,7 @@ fn target(text: &str) -> Result<To, String> {
 impl Rollout {
     pub fn run(self, out: &mut dyn Write) -> Result<Answer, Failure> {
         match self.command {
+            Command::Run(run) => run.run(out),
             Command::Status(status) => status.run(out),
             Command::Start(plain) => plain.run(out, Verb::Start, ("started", "would start")),
             Command::Advance(Advance { plain, role }) => {
