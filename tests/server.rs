@@ -1425,6 +1425,28 @@ rollouts:
     dana.change("POST", "/rollouts/gateway/retry", json!({"reason": "Fixed"}));
     assert_eq!(dana.explain("use_new_gateway", "internal-user-1")["evaluation"]["variant"], "on");
 
+    // Alertmanager's webhook raises a signal while an alert fires, and clears it.
+    let alert = |status: &str, rollout: &str| {
+        let labels = json!({"alertname": "criticalBug", "flagstone_rollout": rollout});
+        let body = json!({"version": "4", "alerts": [{"status": status, "labels": labels}]});
+        let answer = dana.ask("POST", &format!("{ADMIN}/alerts"), None, Some(body));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        dana.conforms(&answer.json(), "Signals");
+        answer.json()["signals"][0]["refused"].clone()
+    };
+    assert_eq!(alert("firing", "gateway"), Value::Null);
+    let raised = status()["version"].clone();
+    assert_eq!(
+        (alert("firing", "gateway"), &status()["version"]),
+        (Value::Null, &raised),
+        "it says so again and again"
+    );
+    assert_eq!(status()["progress"]["signals"]["criticalBug"]["author"], "dana");
+    assert_eq!(alert("resolved", "gateway"), Value::Null);
+    assert_eq!(status()["progress"]["signals"], Value::Null);
+    assert!(alert("firing", "gatewy").as_str().is_some_and(|refused| refused.contains("did you mean")));
+    assert_eq!(reader.ask("POST", &format!("{ADMIN}/alerts"), None, Some(json!({}))).status, 403);
+
     // A cohort goes, the others stay.
     let cohort = json!({"reason": "Their client is broken", "cohort": {"keys": ["internal-user-1"]}});
     dana.change("POST", "/rollouts/gateway/rollback", cohort);
@@ -1441,6 +1463,8 @@ rollouts:
         what(&all),
         [
             "cohortRolledBack",
+            "cleared",
+            "signalled",
             "retried",
             "rolledBack",
             "resumed",

@@ -226,9 +226,12 @@ impl Verb {
 
             (Verb::Signal { name }, Phase::Running | Phase::Held | Phase::RollingBack) => {
                 plan.check_signal(name)?;
+                // Alerts say it again and again; whoever raised it first stands on record.
+                if progress.signals.contains_key(name) {
+                    return Ok(old);
+                }
                 let mut signals = progress.signals.clone();
-                // Whoever raised it first is who the others confirm.
-                signals.entry(name.clone()).or_insert_with(|| by.clone());
+                signals.insert(name.clone(), by.clone());
                 Ok(Progress { signals, last: decided(Transition::Signalled), ..old })
             }
             (Verb::Clear { name }, Phase::Running | Phase::Held | Phase::RollingBack) => {

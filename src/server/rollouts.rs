@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,14 +12,17 @@ use serde_json::{Value, json};
 use super::access::Role;
 use super::admin::{Answer, Head, PAGE, Read, Wish, answer, change, expected, parse, query, unreadable};
 use super::problem::Problem;
-use super::{Asking, Shared};
+use super::{Asking, Shared, body};
 use crate::Timestamp;
+use crate::controller::{AlertSignal, signals};
 use crate::rollout::{Period, Plan, Severity, Status, To, Verb};
 use crate::snapshot::definitions::{Exclusion, Key, Percent};
 use crate::store::{Operation, Passage};
 
 /// How many decisions a page has at most.
 const MAX_PAGE: usize = 500;
+/// How often a signal is raised anew where the rollout moved meanwhile.
+const SIGNAL_TRIES: u32 = 5;
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
     const ROLLOUT: [&str; 11] = [
@@ -38,6 +42,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
         ("/admin/v1/environments/{environment}/rollouts", get(list)),
         ("/admin/v1/environments/{environment}/freeze", post(freeze)),
         ("/admin/v1/environments/{environment}/unfreeze", post(unfreeze)),
+        ("/admin/v1/environments/{environment}/alerts", post(alerts)),
         (ROLLOUT[0], get(one)),
         (ROLLOUT[1], get(decisions)),
         (ROLLOUT[2], post(start)),
@@ -316,4 +321,41 @@ async fn unfreeze(
     let Why { reason, dry_run } = parse(read)?;
     let wish = Wish { author, reason, dry_run, expected: expected(&asking.headers)? };
     change(&shared, &environment, "unfreeze", vec![Operation::Unfreeze], wish).await
+}
+
+/// What Alertmanager posts to its webhook, as signals. An alert about a rollout that waits for no such signal now is no reason
+/// for Alertmanager to send it again; a store that fails is.
+async fn alerts(
+    State(shared): State<Arc<Shared>>,
+    Path(environment): Path<String>,
+    asking: Asking,
+    read: Read,
+) -> Answer {
+    let author = shared.may_change(&asking, &environment)?;
+    let signals = signals(&body(read)?).map_err(Problem::bad_request)?;
+    let mut taken = Vec::new();
+    for AlertSignal { rollout, signal, firing, reason } in signals {
+        let mut tries = 0..SIGNAL_TRIES;
+        let refused = loop {
+            let name = signal.clone();
+            let (verb, word) = match firing {
+                true => (Verb::Signal { name }, "rollout-signal"),
+                false => (Verb::Clear { name }, "rollout-clear"),
+            };
+            let wish = Wish { author: author.clone(), reason: reason.clone(), dry_run: false, expected: None };
+            let operations = vec![Operation::Rollout { name: rollout.clone(), verb }];
+            match change(&shared, &environment, word, operations, wish).await {
+                Ok(_) => break None,
+                // The controller moved it in that instant.
+                Err(Problem { status: StatusCode::CONFLICT, .. }) if tries.next().is_some() => {}
+                Err(problem) if problem.status.is_server_error() => return Err(problem),
+                Err(problem) => break Some(problem.detail),
+            }
+        };
+        if let Some(refused) = &refused {
+            tracing::warn!(environment, rollout, signal, refused, "an alert changes nothing");
+        }
+        taken.push(json!({"rollout": rollout, "signal": signal, "firing": firing, "refused": refused}));
+    }
+    Ok(answer(&json!({"environment": environment, "signals": taken}), None))
 }

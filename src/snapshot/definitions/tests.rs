@@ -1687,7 +1687,6 @@ mod describing {
             "flags: {f: {salt: s, default: {ramp: {percent: 0, serve: on}}}}\nrollouts: {r: {flags: [f], metrics: {m: {query: q, baseline: {ago: 7d}, floor: 1.5}, n: {query: q, baseline: old}}, steps: [{series: {from: 5, to: 50, by: [{below: 10, add: 5}, {add: 7.5}]}, ceiling: true, gates: [{metric: m, ratio: 0.9..1.1, for: 48h}], triggers: [{metric: n, improvement: '< -50%', consecutive: 3, severity: warning, do: stepDown, onNoData: act}, {signal: s}]}]}}",
             "flags: {f: {salt: s}}\nrollouts: {r: {flags: [f], windows: [{days: [monday], from: '09:00', until: '24:00', zone: Europe/Stockholm}], freezes: [{from: 2025-12-20T00:00:00Z, until: 2026-01-07T00:00:00Z}], roles: {a: [x]}, steps: [{requires: [{approval: a, validFor: 2d}]}]}}",
         ] {
-
             assert_eq!(problems(text), "", "{text}");
             accepts(&validator, &value(text));
         }
