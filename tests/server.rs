@@ -434,6 +434,18 @@ fn server_snapshots_are_for_readers_alone() {
 }
 
 #[test]
+fn a_token_may_ask_as_often_as_the_server_was_told() {
+    let place = Place::published();
+    let [reader] = place.tokens([("shop", Role::Reader, None)]);
+    let server = place.serve(&["--tokens", "tokens.json", "--max-rate", "1"]);
+    let answers: Vec<_> = (0..40).map(|_| server.get_as(SERVER, &reader)).collect();
+    assert!(answers[..5].iter().all(|answer| answer.status == 200), "five may come at once");
+    let refused = answers.iter().find(|answer| answer.status == 429).expect("forty are too many");
+    refused.refused(429, "too-many-requests");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+}
+
+#[test]
 fn streams_announce_versions() {
     let place = Place::published();
     place.publish("staging");
