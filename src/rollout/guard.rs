@@ -48,12 +48,14 @@ pub struct Answer {
     pub points: BTreeMap<Timestamp, f64>,
     /// Why there is less than was asked for.
     pub problem: Option<String>,
+    /// The query, for the evidence.
+    pub query: Option<String>,
 }
 
 impl Answer {
     /// No data, and why.
     pub fn none(problem: impl Into<String>) -> Answer {
-        Answer { points: BTreeMap::new(), problem: Some(problem.into()) }
+        Answer { problem: Some(problem.into()), ..Answer::default() }
     }
 }
 
@@ -205,6 +207,7 @@ impl Plan {
         let newest = measured.first().copied().unwrap_or_default();
         (reading.value, reading.baseline, reading.samples) = (newest.number, newest.baseline, newest.samples);
         let known = |part| observations.get(&(test.metric.to_owned(), part));
+        reading.query = known(Part::Value).and_then(|answer| answer.query.clone());
         reading.note = [Part::Value, Part::Baseline, Part::Samples]
             .into_iter()
             .find_map(|part| known(part)?.problem.clone())

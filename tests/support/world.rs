@@ -136,7 +136,7 @@ impl World {
             points.extend(self.number(rollout, &question.metric, question.part, read).map(|number| (read, number)));
             at = at.plus_millis(step);
         }
-        Answer { points, problem: None }
+        Answer { points, query: Some(question.query.clone()), ..Answer::default() }
     }
 
     /// What the controller would do now.
