@@ -106,7 +106,10 @@ async fn runs_into(world: impl AsyncFn() -> World, rollout: &str, cases: Vec<Cas
                     }
                     _ => assert!(of.baseline.is_some(), "{what}"),
                 }
-                assert!(of.condition.is_some(), "{what}");
+                assert!(
+                    of.condition.is_some() && of.query.as_ref().is_some_and(|query| !query.contains("{{")),
+                    "{what}"
+                );
                 of
             }
             Silence(metric) => {
@@ -257,7 +260,7 @@ mod gateway {
                 let decision = world.decide("gateway").await;
                 assert_eq!(decision.verdict, Verdict::Wait, "{metric} {number}");
                 let about = |blocker: &Blocker| blocker.message.contains(metric);
-                assert!(decision.blockers.iter().any(|blocker| about(blocker)), "{:#?}", decision.blockers);
+                assert!(decision.blockers.iter().any(about), "{:#?}", decision.blockers);
             }
             world.mend();
             assert_eq!(world.decide("gateway").await.verdict, Verdict::Advance, "{metric} {number}");
@@ -904,6 +907,39 @@ mod services {
             world.mend();
             world.wait(MINUTE);
             assert_eq!(world.decide("backup-service").await.verdict, Verdict::Advance, "{step} {metric}");
+        }
+    }
+}
+
+#[test]
+fn every_row_of_the_documents_is_shown_by_a_test() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = include_str!("rollouts/README.md");
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| S"))
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    let numbers: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    // How many rows each document has.
+    let expected: Vec<String> = [16, 23, 20, 15, 14]
+        .iter()
+        .enumerate()
+        .flat_map(|(document, rows)| (1..=*rows).map(move |row| format!("S{document}.{row}")))
+        .collect();
+    assert_eq!(numbers, expected);
+    for row in rows {
+        assert_eq!(row.len(), 4, "{row:?}");
+        let tests: Vec<(&str, &str)> = row[3].split('`').filter_map(|part| part.split_once(": ")).collect();
+        assert!(!tests.is_empty(), "{} is shown by nothing", row[0]);
+        for (file, test) in tests {
+            let text = std::fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let function = test.rsplit("::").next().unwrap_or_default();
+            let is_there = text.contains(&format!("fn {function}(")) || text.contains(&format!("test(\"{test}\""));
+            assert!(is_there, "{}: {file} has no test `{test}`", row[0]);
+            if let Some((module, _)) = test.split_once("::").filter(|_| file.ends_with(".rs")) {
+                assert!(text.contains(&format!("mod {module} {{")), "{}: {file} has no module `{module}`", row[0]);
+            }
         }
     }
 }

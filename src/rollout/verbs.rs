@@ -173,7 +173,7 @@ impl Verb {
                 refuse("it is going down; once it is there, `retry` begins it again")
             }
             (Verb::Resume | Verb::Hold | Verb::Advance { .. } | Verb::Attest { .. }, Phase::Completed) => {
-                refuse("it is completed")
+                refuse("it is completed; `rollback` turns it back")
             }
 
             (Verb::Retry, Phase::RolledBack) => {
