@@ -1539,13 +1539,16 @@ mod describing {
     }
 
     #[test]
-    fn the_example_is_in_order() {
+    fn the_examples_are_in_order() {
         let page = include_str!("DEFINITIONS.md");
-        let example = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
-        accepts(&validator(), &value(example));
-        complains(example, "");
-        for audience in [Audience::Server, Audience::Client] {
-            compiled(example, audience);
+        let examples: Vec<_> = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        assert_eq!(examples.len(), 2, "flags, and rollouts");
+        for example in examples {
+            accepts(&validator(), &value(example));
+            complains(example, "");
+            for audience in [Audience::Server, Audience::Client] {
+                compiled(example, audience);
+            }
         }
     }
 
