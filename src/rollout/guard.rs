@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::period::Period;
-use super::plan::{Baseline, Gate, Metric, Plan, Quantity, ResolvedStep, Test, Trigger};
+use super::plan::{Action, Baseline, Gate, Metric, Plan, Quantity, ResolvedStep, Test, Trigger};
 use super::progress::{Phase, Progress};
 use crate::Timestamp;
 
@@ -87,6 +87,9 @@ pub struct Reading {
     /// The query, as it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
+    /// What the trigger does; none for a gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
     /// What came of it.
     pub finding: Finding,
     /// Why there was no data, or who raised the signal and why.
@@ -190,6 +193,7 @@ impl Plan {
             baseline: None,
             samples: None,
             query: None,
+            action: None,
             finding: Finding::Silence,
             note: None,
         };
