@@ -58,7 +58,11 @@ pub fn replace(path: &Path, contents: &[u8]) -> Result<(), Failure> {
     let new = path.with_file_name(name);
     // As open to others as it was, and no more; one that is new, as any.
     let old = fs::metadata(path).ok();
-    if old.is_some() { create_private(&new, contents)? } else { create(&new, contents)? }
+    if old.is_some() {
+        create_private(&new, contents)?
+    } else {
+        create(&new, contents)?
+    }
     let permissions = old.map_or(Ok(()), |old| fs::set_permissions(&new, old.permissions()));
     permissions.and_then(|()| fs::rename(&new, path)).map_err(|error| {
         let _ = fs::remove_file(&new);

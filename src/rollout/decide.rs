@@ -535,6 +535,7 @@ fn said(reading: &Reading) -> String {
     let number = |number: f64| format!("{}", (number * 1e6).round() / 1e6);
     text.push_str(match reading.finding {
         Finding::Holds => " holds",
+        Finding::Pending if reading.value.is_none() => " is not measured in this step yet",
         Finding::Pending => " holds, but not for long enough yet",
         Finding::Fails => " does not hold",
         Finding::NoData | Finding::Silence => " has no data",

@@ -212,7 +212,7 @@ impl Plan {
         reading.note = [Part::Value, Part::Baseline, Part::Samples]
             .into_iter()
             .find_map(|part| known(part)?.problem.clone())
-            .or_else(|| newest.note(metric));
+            .or_else(|| newest.note(metric).filter(|_| !measured.is_empty()));
 
         let (mut good, mut bad, mut missing) = (0, 0, 0);
         for point in &measured {

@@ -24,7 +24,7 @@ const ACTIONS = {
   rollback: "rolls back to zero",
 };
 
-const QUANTITIES = { ratio: "ratio to", delta: "difference to", improvement: "improvement over" };
+const QUANTITIES = { ratio: "ratio to ", delta: "difference to ", improvement: "improvement over " };
 
 function finding({ action, finding, value }) {
   if (!action && finding === "pending" && value === undefined) return ["pending", "measures this step first"];
@@ -104,7 +104,7 @@ class Row {
     this.element.dataset.look = look;
     this.#chip.replaceChildren(chip(reading));
     const told = [
-      ...(baseline === undefined ? [] : [`${QUANTITIES[quantity] ?? "beside"} ${written(baseline, { condition: "" })}`]),
+      ...(baseline === undefined ? [] : [`${QUANTITIES[quantity] ?? ""}baseline ${rounded(baseline)}`]),
       ...(samples === undefined ? [] : [`of ${rounded(samples)} samples`]),
     ];
     this.#about.textContent = told.join(", ");

@@ -6,7 +6,7 @@ import { evidence, Guards } from "./guards.js";
 import { plot } from "./plot.js";
 import { blockerLine, phaseBadge, phaseOf, place } from "./rollouts.js";
 import { approve, attest, hold, resume, retry, rollback, signal, start } from "./steering.js";
-import { drawSoak, track } from "./track.js";
+import { drawSoak, isPercent, track } from "./track.js";
 import { countdown, elapsed, since, when } from "./words.js";
 
 /** Values change without a version. */
@@ -273,7 +273,8 @@ export class RolloutView {
     const big = element("p", { className: "big" });
     if (typeof percent === "number") big.append(element("b", { text: `${percent} %` }));
     else big.append(element("b", { text: { disabled: "nobody", testing: "testing", full: "everyone" }[mode] ?? mode }));
-    big.append(element("span", { text: ` ${progress.step ? `at ${place(status)}` : "on the new path"} for ` }), elapsed(progress.entered));
+    const where = isPercent(place(status)) ? "" : `at ${place(status)} `;
+    big.append(element("span", { text: ` ${progress.step ? where : "on the new path "}for ` }), elapsed(progress.entered));
     const to = steps[(at ?? -1) + 1];
     const after = element("p", { className: "next" });
     if (progress.phase === "running") {
@@ -351,7 +352,7 @@ export class RolloutView {
         }
         if (look !== "given")
           text.append(quiet(`${isHere ? "to go on from here" : `to go on from ${step.name}`}; given by ${people}`));
-        const item = element("li", { className: `word ${look}` }, element("span", { className: "finding", text: look }), text);
+        const item = element("li", { className: `word ${look}` }, element("span", { className: `finding ${look}`, text: look }), text);
         const { name, role: right } = this.#app.me();
         const mayNow = ["running", "held"].includes(progress?.phase) && (isHere || !isApproval) && look !== "given";
         if (mayNow && right !== "reader" && (role === undefined || plan.roles?.[role]?.includes(name))) {
@@ -407,7 +408,8 @@ export class RolloutView {
 
   #decision({ version, decision, step, percent, phase, attempt, incident }) {
     const { what, author, reason, at, evidence: readings = [] } = decision;
-    const led = typeof percent === "number" ? `${percent} %` : step ?? (phase === "rolledBack" ? "nobody is in" : "");
+    const led =
+      typeof percent === "number" ? `${percent} %` : step ?? (phase === "rolledBack" ? "nobody is in" : "");
     const item = element(
       "li",
       { className: `entry decision ${what}` },

@@ -1,12 +1,13 @@
 // A rollout's steps as stations of a line: those it has passed, the one that it is at, and those to come.
 import { element, unseen } from "../dom.js";
 
-const isPercent = (name) => /^[\d.]+%$/.test(name);
+/** Whether the name of a step says its percent. */
+export const isPercent = (name) => /^[\d.]+%$/.test(name);
 
 /** What is special about a step. */
-const notes = ({ soak, starts, ceiling, shadow, cleanup, requires = [] }, place) => [
-  ...(shadow ? ["shadow"] : []),
-  ...(cleanup ? ["cleanup"] : []),
+const notes = ({ name, soak, starts, ceiling, shadow, cleanup, requires = [] }, place) => [
+  ...(shadow && name !== "shadow" ? ["shadow"] : []),
+  ...(cleanup && name !== "cleanup" ? ["cleanup"] : []),
   ...(ceiling ? ["ceiling"] : []),
   ...(requires.length > 0 ? ["asks people"] : []),
   ...(starts && place > 0 ? [`from ${starts.slice(0, 10)}`] : []),
