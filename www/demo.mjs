@@ -5,7 +5,17 @@
 //
 //     node www/demo.mjs [--port N] [--project FOLDER]
 import { execFile, execFileSync, spawn } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { availableParallelism } from "node:os";
 import { basename, dirname, join, relative, resolve } from "node:path";
@@ -79,6 +89,19 @@ function publish() {
   show("kill", "use_new_gateway", ...who, "Connections fail in one region");
   show("restore", "use_new_gateway", ...who, "A firewall was to blame, and is mended");
   show("ramp", "use_new_gateway", "--percent", "25", ...who, "No errors at 10 %");
+}
+
+/** Installs the package as npm would where the application is, and returns where it is then. */
+function installed() {
+  const modules = join(demo, "application", "node_modules");
+  rmSync(modules, { recursive: true, force: true });
+  const { name, dependencies } = JSON.parse(readFileSync(join(pkg, "package.json"), "utf8"));
+  cpSync(pkg, join(modules, name), { recursive: true });
+  for (const dependency of Object.keys(dependencies)) {
+    mkdirSync(dirname(join(modules, dependency)), { recursive: true });
+    symlinkSync(join(root, "pkg-templates", "node_modules", dependency), join(modules, dependency), "dir");
+  }
+  return join(modules, name, "node.js");
 }
 
 /** A port that nobody listens at, for what does not say which it took. */
@@ -237,7 +260,7 @@ const isFixed = !isCheck && options.port === undefined;
 const measures = `http://127.0.0.1:${await freePort()}`;
 const dashboard = await serveDashboard(isFixed ? DASHBOARD_PORT : 0, measures);
 const snapshots = new URL("snapshots/production/", dashboard.address);
-const { FlagstoneClient } = await import(join(pkg, "node.js"));
+const { FlagstoneClient } = await import(installed());
 const client = await FlagstoneClient.start({
   source: new URL("client.json", snapshots),
   stream: new URL("stream", snapshots),
