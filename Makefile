@@ -7,8 +7,8 @@ export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
 
-demo: ## publish the flags of five plans, evaluate them natively and in WebAssembly, serve dashboard and playground (DEMO_EXIT=1: then stop)
-	@.ci/install rust wasm-bindgen npm-package
+demo: ## publish five plans, evaluate natively and in WebAssembly, serve dashboard and playground, run a rollout (DEMO_EXIT=1: then stop)
+	@.ci/install rust wasm-bindgen npm-package prometheus
 	cargo build --features control
 	.ci/pkg --any-size
 	node www/demo.mjs

@@ -1,15 +1,28 @@
 // What `make demo` runs once everything is built: publishes a project, changes it as an operator would, evaluates users
-// natively and through WebAssembly side by side, then serves the dashboard and the playground. With DEMO_EXIT=1 it stops after
-// seeing that both pages and what is behind them answer.
+// natively and through WebAssembly side by side, then serves the dashboard and the playground, and runs a rollout of an
+// application that Prometheus measures. With DEMO_EXIT=1 it stops after seeing that both pages and what is behind them answer,
+// that the rollout goes on, and that a fault turns it back.
 //
 //     node www/demo.mjs [--port N] [--project FOLDER]
 import { execFile, execFileSync, spawn } from "node:child_process";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:net";
 import { availableParallelism } from "node:os";
-import { dirname, join, relative, resolve } from "node:path";
-import { createInterface } from "node:readline";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import { createInterface, emitKeypressEvents } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify, styleText } from "node:util";
+import { runApplication } from "./application.mjs";
 import { USERS } from "./presets.js";
 import { differences, resultOf } from "./result.js";
 import { serve } from "./server.mjs";
@@ -51,12 +64,23 @@ function show(...args) {
 
 const OPERATOR = "demo operator";
 const store = join(demo, "published");
+const ROLLOUT = "image-resizer";
+
+/** Puts the plans of rollouts beside the flags, where they are not: the five, and one to watch. */
+function addPlans() {
+  const plans = join(root, "tests", "rollouts", "definitions");
+  const names = readdirSync(plans).filter((name) => name.endsWith(".rollout.yaml"));
+  const files = [...names.map((name) => join(plans, name)), join(www, "image-resizer.rollout.yaml")];
+  for (const file of files)
+    if (!existsSync(join(demo, basename(file)))) copyFileSync(file, join(demo, basename(file)));
+}
 
 /** Publishes, and gives a new project some history. */
 function publish() {
   const project = relative(root, demo);
   const isNew = !existsSync(demo);
   if (isNew) show("init", project, "--example", "five-plans");
+  addPlans();
   const where = ["--environment", "production", "--store", relative(root, store), "--key", relative(root, signingKey)];
   show("publish", project, ...where, "--reason", "A demonstration");
   if (!isNew) return;
@@ -67,28 +91,104 @@ function publish() {
   show("ramp", "use_new_gateway", "--percent", "25", ...who, "No errors at 10 %");
 }
 
+/** Installs the package as npm would where the application is, and returns where it is then. */
+function installed() {
+  const modules = join(demo, "application", "node_modules");
+  rmSync(modules, { recursive: true, force: true });
+  const { name, dependencies } = JSON.parse(readFileSync(join(pkg, "package.json"), "utf8"));
+  cpSync(pkg, join(modules, name), { recursive: true });
+  for (const dependency of Object.keys(dependencies)) {
+    mkdirSync(dirname(join(modules, dependency)), { recursive: true });
+    symlinkSync(join(root, "pkg-templates", "node_modules", dependency), join(modules, dependency), "dir");
+  }
+  return join(modules, name, "node.js");
+}
+
+/** A port that nobody listens at, for what does not say which it took. */
+async function freePort() {
+  const server = createServer();
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const { port } = server.address();
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
+
+/** Starts what runs until the demo ends; what it says of what goes wrong is shown if it ends before. */
+function start(name, command, args) {
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+  let complaint = "";
+  child.stderr.on("data", (text) => (complaint = (complaint + text).slice(-4000)));
+  const failed = new Promise((_, reject) => {
+    child.once("error", (error) => reject(new Error(`${name} cannot be started: ${error.message}`)));
+    child.once("exit", (code) => reject(new Error(`${name} ended with ${code}: ${complaint}`)));
+  });
+  failed.catch(() => {});
+  const close = () => child.kill();
+  process.once("exit", close);
+  return { child, failed, close };
+}
+
+const listeningLine = ({ child, failed }) =>
+  Promise.race([new Promise((said) => createInterface(child.stdout).once("line", said)), failed]);
+
+/** Starts a Prometheus that reads the application's metrics every second. */
+async function startPrometheus(address, application) {
+  const folder = join(demo, "prometheus");
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const config = {
+    global: { scrape_interval: "1s", scrape_timeout: "1s" },
+    scrape_configs: [{ job_name: "application", static_configs: [{ targets: [new URL(application).host] }] }],
+  };
+  // JSON is YAML.
+  writeFileSync(join(folder, "prometheus.json"), JSON.stringify(config));
+  const listen = new URL(address).host;
+  const args = [`--config.file=${join(folder, "prometheus.json")}`, `--storage.tsdb.path=${join(folder, "data")}`];
+  const running = start("prometheus", "prometheus", [...args, `--web.listen-address=${listen}`, "--log.level=warn"]);
+  const isReady = async () => (await fetch(`${address}/-/ready`).catch(() => undefined))?.ok;
+  while (!(await isReady())) await Promise.race([new Promise((later) => setTimeout(later, 100)), running.failed]);
+  return running;
+}
+
 /** Starts `flagstone serve` with a token of its operator; `{address, token, close}`. */
-async function serveDashboard(port) {
+async function serveDashboard(port, prometheus) {
   const tokens = join(demo, "tokens.json");
   // The one of last time is shown nowhere.
   rmSync(tokens, { force: true });
   const issue = ["token", "--name", OPERATOR, "--role", "operator", "--file", tokens];
   const token = execFileSync(flagstone, issue, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
   const args = ["serve", "--store", store, "--keys", keys, "--key", signingKey, "--tokens", tokens];
-  const listening = (port) =>
-    new Promise((done, failed) => {
-      const options = ["--listen", `127.0.0.1:${port}`, "--public-evaluation", "--log", "error"];
-      const child = spawn(flagstone, [...args, ...options], { stdio: ["ignore", "pipe", "pipe"] });
-      let complaint = "";
-      child.stderr.on("data", (text) => (complaint += text));
-      child.once("exit", (code) => failed(new Error(`flagstone serve ended with ${code}: ${complaint}`)));
-      createInterface(child.stdout).once("line", (line) => done({ child, address: `${line.split(" ").at(-1)}/` }));
-    });
+  const listening = async (port) => {
+    const options = ["--listen", `127.0.0.1:${port}`, "--public-evaluation", "--prometheus", prometheus, "--log", "error"];
+    const running = start("flagstone serve", flagstone, [...args, ...options]);
+    const line = await listeningLine(running);
+    return { address: `${line.split(" ").at(-1)}/`, close: running.close };
+  };
   // Somebody else may be there.
-  const { child, address } = await listening(port).catch((error) => (port === 0 ? fail(error.message) : listening(0)));
-  const close = () => child.kill();
-  process.once("exit", close);
+  const { address, close } = await listening(port).catch((error) =>
+    port === 0 ? fail(error.message) : listening(0),
+  );
   return { address, token, close };
+}
+
+/** Starts the controller, and the rollout, where it is not under way. */
+async function startRollout(prometheus) {
+  const where = ["--environment", "production", "--store", store, "--key", signingKey];
+  const run = ["rollout", "run", ...where, "--prometheus", prometheus, "--interval", "1s", "--log", "error"];
+  const controller = start("flagstone rollout run", flagstone, run);
+  await listeningLine(controller);
+  await begin();
+  return controller;
+}
+
+/** Starts the rollout anew, unless it is under way. */
+async function begin() {
+  const { progress } = await rollout();
+  const steer = (verb, reason) => rollout(`/${verb}`, { reason });
+  if (!progress) return steer("start", "A demonstration");
+  if (progress.phase === "completed") await steer("rollback", "It is through, and begins again");
+  if (["completed", "rolledBack"].includes(progress.phase)) return steer("retry", "A demonstration");
+  return progress.phase === "held" ? steer("resume", "A demonstration") : undefined;
 }
 
 /** Evaluates a flag for a user with the native engine. */
@@ -157,9 +257,39 @@ const DASHBOARD_PORT = 4353;
 const isCheck = process.env.DEMO_EXIT === "1";
 const isFixed = !isCheck && options.port === undefined;
 
-const dashboard = await serveDashboard(isFixed ? DASHBOARD_PORT : 0);
+const measures = `http://127.0.0.1:${await freePort()}`;
+const dashboard = await serveDashboard(isFixed ? DASHBOARD_PORT : 0, measures);
+const snapshots = new URL("snapshots/production/", dashboard.address);
+const { FlagstoneClient } = await import(installed());
+const client = await FlagstoneClient.start({
+  source: new URL("client.json", snapshots),
+  stream: new URL("stream", snapshots),
+  environment: "production",
+  keys: JSON.parse(readFileSync(keys, "utf8")),
+});
+if (client.error) fail(`the application has no flags: ${client.error.message}`);
+const application = await runApplication(client);
+const prometheus = await startPrometheus(measures, application.address).catch((error) =>
+  fail(`${error.message}\n.ci/install prometheus installs it, as 'make demo' does.`),
+);
+
+/** Asks the server about the rollout, or does something to it. */
+async function rollout(verb = "", body = undefined) {
+  const path = `admin/v1/environments/production/rollouts/${ROLLOUT}${verb}`;
+  const headers = { authorization: `Bearer ${dashboard.token}`, "content-type": "application/json" };
+  const asked = body && { method: "POST", body: JSON.stringify(body) };
+  const response = await fetch(new URL(path, dashboard.address), { headers, ...asked });
+  if (!response.ok) throw new Error(`${path} answers ${response.status}: ${await response.text()}`);
+  return response.json();
+}
+
+const controller = await startRollout(measures);
 heading(`The dashboard: ${dashboard.address}dashboard/`);
 console.log(`Sign in with the token ${dashboard.token}`);
+heading(`A rollout that runs: ${dashboard.address}dashboard/#/production/rollout/${ROLLOUT}`);
+console.log(`Its application is measured by Prometheus at ${measures}`);
+console.log(`To break its new path: curl -X POST ${application.address}/break`);
+console.log(`To mend it:            curl -X POST ${application.address}/mend`);
 
 const content = {
   command: flagstone,
@@ -184,6 +314,56 @@ async function ask(path, question) {
   return response;
 }
 
+const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
+
+/** Says what is decided from now on, until a decision is the last that is waited for. */
+async function tell(isLast) {
+  let known = (await rollout("/decisions?limit=1")).decisions[0]?.version ?? 0;
+  for (;;) {
+    // A server that is busy is asked again.
+    const { decisions } = await rollout("/decisions?limit=20").catch(() => ({ decisions: [] }));
+    for (const { version, decision, step } of decisions.filter((one) => one.version > known).reverse()) {
+      const where = step === undefined || step === null ? "" : ` at ${step}`;
+      console.log(`${style("dim", `v${version}`)} ${style("bold", decision.what)}${where}: ${decision.reason}`);
+      known = version;
+      if (isLast(decision, step)) return;
+    }
+    await new Promise((later) => setTimeout(later, 250));
+  }
+}
+
+/** Waits until the rollout is past its first step, breaks the new path, and sees that nobody stays on it. */
+async function watchItTurnBack() {
+  heading("The rollout goes on");
+  await tell(({ what }) => what === "advanced");
+  heading("The new path breaks");
+  const broken = Date.now();
+  application.setBroken(true);
+  await tell(({ what }) => what === "rolledBack");
+  const turned = Date.now();
+  await tell(({ what }) => what === "verified" || what === "escalated");
+  const { progress } = await rollout();
+  if (progress.incident.recovery !== "verified") fail("traffic did not follow the rollback");
+  const last = application.lastNew() - broken;
+  console.log(`Rolled back ${seconds(turned - broken)} after the fault; the last call took the new path after ${seconds(last)}.`);
+}
+
+/** Lets whoever sits at the terminal break things. */
+function listenToKeys() {
+  if (!process.stdin.isTTY) return;
+  console.log("Or press b to break it and to mend it, r to begin the rollout again");
+  emitKeypressEvents(process.stdin);
+  process.stdin.setRawMode(true);
+  process.stdin.on("keypress", (_, { name, ctrl }) => {
+    if (ctrl && name === "c") process.exit(0);
+    if (name === "b") process.stdout.write(application.setBroken(!application.isBroken()));
+    if (name === "r") {
+      application.setBroken(false);
+      begin().catch((error) => console.error(error.message));
+    }
+  });
+}
+
 if (isCheck) {
   for (const path of ["", "main.js", "pkg/browser.js", "pkg/flagstone_bg.wasm", "keys.json"]) await ask(path);
   const { files } = await (await ask("definitions")).json();
@@ -198,9 +378,13 @@ if (isCheck) {
     if (!response.ok) fail(`${dashboard.address}${path} answers ${response.status}: ${await response.text()}`);
   }
   console.log("Both answer.");
+  await watchItTurnBack();
   close();
-  dashboard.close();
+  for (const one of [controller, prometheus, dashboard, application]) await one.close();
 } else {
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(0));
+  for (const { failed } of [controller, prometheus]) failed.catch((error) => console.error(error.message));
+  listenToKeys();
   console.log("Ctrl-C ends it. What you edit in the page stays in the page.");
+  await tell(() => false);
 }

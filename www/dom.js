@@ -24,17 +24,24 @@ export const timeOf = (date) => date.toLocaleTimeString("en-GB");
 
 /**
  * `run`, of whose calls only the newest counts: it is given a signal that is aborted by the next call, after which nothing
- * comes of it, neither a result nor an error.
+ * comes of it, neither a result nor an error. `isRunning()` says whether one is under way.
  */
 export function newest(run) {
   let current;
-  return (...args) => {
+  const call = async (...args) => {
     current?.abort();
     const mine = (current = new AbortController());
-    return run(mine.signal, ...args).catch((error) => {
+    try {
+      return await run(mine.signal, ...args);
+    } catch (error) {
       if (!mine.signal.aborted) throw error;
-    });
+      return undefined;
+    } finally {
+      if (current === mine) current = undefined;
+    }
   };
+  call.isRunning = () => current !== undefined;
+  return call;
 }
 
 /** Waits, unless the signal says before that nobody waits any more. */

@@ -56,9 +56,14 @@ pub fn replace(path: &Path, contents: &[u8]) -> Result<(), Failure> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = path.with_file_name(name);
-    create_private(&new, contents)?;
-    // As open to others as it was, and no more.
-    let permissions = fs::metadata(path).and_then(|file| fs::set_permissions(&new, file.permissions()));
+    // As open to others as it was, and no more; one that is new, as any.
+    let old = fs::metadata(path).ok();
+    if old.is_some() {
+        create_private(&new, contents)?
+    } else {
+        create(&new, contents)?
+    }
+    let permissions = old.map_or(Ok(()), |old| fs::set_permissions(&new, old.permissions()));
     permissions.and_then(|()| fs::rename(&new, path)).map_err(|error| {
         let _ = fs::remove_file(&new);
         Failure::io("write it", path, error)

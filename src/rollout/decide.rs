@@ -189,8 +189,9 @@ struct Decider<'d> {
 impl Decider<'_> {
     fn at(&self, phase: Phase, place: usize, obstacles: &[Blocker]) -> Decision {
         let step = &self.steps[place];
+        let acting = |trigger: &Trigger| Reading { action: Some(trigger.action()), ..self.trigger(trigger) };
         let triggers: Vec<(&Trigger, Reading)> =
-            step.triggers.iter().map(|trigger| (trigger, self.trigger(trigger))).collect();
+            step.triggers.iter().map(|trigger| (trigger, acting(trigger))).collect();
         let gates: Vec<Reading> = match phase {
             Phase::RollingBack => Vec::new(),
             _ => step.gates.iter().map(|gate| self.gate(gate)).collect(),
@@ -333,6 +334,7 @@ impl Decider<'_> {
                 baseline: None,
                 samples: None,
                 query: None,
+                action: None,
                 finding: if raised.is_some() { Finding::Holds } else { Finding::Fails },
                 note: raised.map(|Note { author, reason, at }| format!("raised by {author} at {at}: {reason}")),
             };
@@ -509,6 +511,7 @@ fn nothing(gate: &Gate) -> Reading {
         baseline: None,
         samples: None,
         query: None,
+        action: None,
         finding: Finding::NoData,
         note: Some("the gate does not say what must be so".to_owned()),
     }
@@ -532,6 +535,7 @@ fn said(reading: &Reading) -> String {
     let number = |number: f64| format!("{}", (number * 1e6).round() / 1e6);
     text.push_str(match reading.finding {
         Finding::Holds => " holds",
+        Finding::Pending if reading.value.is_none() => " is not measured in this step yet",
         Finding::Pending => " holds, but not for long enough yet",
         Finding::Fails => " does not hold",
         Finding::NoData | Finding::Silence => " has no data",

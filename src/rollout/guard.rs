@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::period::Period;
-use super::plan::{Baseline, Gate, Metric, Plan, Quantity, ResolvedStep, Test, Trigger};
+use super::plan::{Action, Baseline, Gate, Metric, Plan, Quantity, ResolvedStep, Test, Trigger};
 use super::progress::{Phase, Progress};
 use crate::Timestamp;
 
@@ -89,6 +89,9 @@ pub struct Reading {
     /// The query, as it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
+    /// What the trigger does; none for a gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
     /// What came of it.
     pub finding: Finding,
     /// Why there was no data, or who raised the signal and why.
@@ -192,6 +195,7 @@ impl Plan {
             baseline: None,
             samples: None,
             query: None,
+            action: None,
             finding: Finding::Silence,
             note: None,
         };
@@ -211,7 +215,7 @@ impl Plan {
         reading.note = [Part::Value, Part::Baseline, Part::Samples]
             .into_iter()
             .find_map(|part| known(part)?.problem.clone())
-            .or_else(|| newest.note(metric));
+            .or_else(|| newest.note(metric).filter(|_| !measured.is_empty()));
 
         let (mut good, mut bad, mut missing) = (0, 0, 0);
         for point in &measured {

@@ -486,7 +486,7 @@ pub struct ResolvedStep {
     #[serde(skip)]
     pub triggers: Vec<Trigger>,
     /// What somebody must have said to go on.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<Requirement>,
     /// Whether it stays here until somebody resumes it.
     pub ceiling: bool,

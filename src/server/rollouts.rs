@@ -79,6 +79,7 @@ async fn one(State(shared): State<Arc<Shared>>, Path((environment, name)): Named
     let mut body = json!(stand(&shared, &environment, &head, &name, plan).await);
     body["plan"] = json!(plan);
     body["version"] = head.version().into();
+    body["frozen"] = json!(head.state.frozen);
     Ok(answer(&body, Some(head.version())))
 }
 

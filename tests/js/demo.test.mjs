@@ -78,7 +78,8 @@ test("serves the dashboard beside it, with some history, to whoever has the toke
   const told = await fetch(history, { headers: { authorization: `Bearer ${server.token}` } });
   const { entries } = await told.json();
   assert.deepEqual(
-    entries.map(({ version, author }) => [version, author]).slice(0, 4),
+    // Later ones come of the rollout that runs.
+    entries.map(({ version, author }) => [version, author]).filter(([version]) => version > 1 && version < 6),
     [5, 4, 3, 2].map((version) => [version, "demo operator"]),
   );
   for (const { reason } of entries) assert.ok(reason);

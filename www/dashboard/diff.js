@@ -45,6 +45,39 @@ const FIELDS = {
   exclude: "Excluded cohorts",
 };
 
+const PHASES = {
+  running: "running",
+  held: "held",
+  rollingBack: "going down",
+  rolledBack: "rolled back",
+  completed: "completed",
+};
+
+const frozen = (value) => {
+  if (value === undefined) return "not frozen";
+  return value.until ? `frozen until ${value.until}` : "frozen";
+};
+
+/** What became of rollouts: of each its phase and its step, in the many changes that one decision makes. */
+function* ofRollouts(changes) {
+  const byName = Map.groupBy(changes, ({ path }) => parts(path)[1]);
+  for (const [rollout, of] of byName) {
+    const [whole] = of.filter(({ path }) => parts(path).length === 2);
+    const field = (name) => {
+      if (whole) return [whole.before?.[name], whole.after?.[name]];
+      const found = of.find(({ path }) => path.endsWith(`.${name}`) && parts(path).length === 3);
+      return found && [found.before, found.after];
+    };
+    const told = [
+      ["Phase", field("phase")?.map((phase) => PHASES[phase] ?? phase ?? "not started")],
+      ["Step", field("step")?.map((step) => step ?? "none")],
+      ["Percent", field("percent")?.map((percent) => (percent === undefined ? "of the step" : written(percent, "percent")))],
+    ].filter(([, sides]) => sides && sides[0] !== sides[1]);
+    if (told.length === 0) yield { rollout, what: "Word or signal", after: "noted" };
+    for (const [what, [before, after]] of told) yield { rollout, what, before, after };
+  }
+}
+
 /** What operators changed: `{flag?, what, before, after}` each. */
 function* ofState({ path, before, after }) {
   const way = parts(path);
@@ -54,6 +87,7 @@ function* ofState({ path, before, after }) {
     const what = section === "killedAll" ? "Everything" : `Every flag tagged ${name}`;
     return yield { what, before: killed(before), after: killed(after), isKill: true };
   }
+  if (section === "frozen" && way.length === 1) return yield { what: "Changes of rollouts", before: frozen(before), after: frozen(after) };
   for (const change of members(way, before, after)) {
     const told = (value) => (value === undefined ? undefined : written(value, change.path.at(-1)));
     if (section === "flags") yield* ofFlag(change, killed);
@@ -89,17 +123,21 @@ function ofDefinitions({ path, before, after }) {
   return { flag, what, before: told(before), after: told(after) };
 }
 
+const isOfRollout = ({ path }) => parts(path)[0] === "rollouts";
+
 /** The changes of an entry, in words. */
 export const told = ({ changes, stateChanges }) => [
-  ...stateChanges.flatMap((change) => [...ofState(change)]),
+  ...ofRollouts(stateChanges.filter(isOfRollout)),
+  ...stateChanges.filter((change) => !isOfRollout(change)).flatMap((change) => [...ofState(change)]),
   ...changes.map(ofDefinitions),
 ];
 
-/** Changes, drawn; `flagLink` makes what stands for a flag. */
-export function changeList(changes, flagLink) {
-  const items = changes.map(({ flag, what, before, after, json, isKill }) => {
+/** Changes, drawn; `flagLink` and `rolloutLink` make what stands for a flag and for a rollout. */
+export function changeList(changes, flagLink, rolloutLink = (name) => element("code", { text: name })) {
+  const items = changes.map(({ flag, rollout, what, before, after, json, isKill }) => {
     const item = element("li", { className: isKill ? (after === "killed" ? "killing" : "restoring") : "" });
     if (flag !== undefined && flagLink) item.append(flagLink(flag), " ");
+    if (rollout !== undefined) item.append(rolloutLink(rollout), " ");
     item.append(element("span", { className: "what", text: what }));
     if (json !== undefined) {
       const whole = element("pre", { text: JSON.stringify(json, null, 2), tabIndex: 0 });

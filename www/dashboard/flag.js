@@ -5,12 +5,14 @@ import { written } from "./diff.js";
 import { Explanation } from "./explanation.js";
 import { badge } from "./flags.js";
 import { History } from "./history.js";
+import { firstBlocker, phaseBadge, place } from "./rollouts.js";
 import { table } from "./shares.js";
 import { timeline } from "./timeline.js";
+import { smallTrack } from "./track.js";
 import { hasRamp, kill, restore, setEnabled, setPercent } from "./verbs.js";
 import { since, when } from "./words.js";
 
-const section = (id, title, ...content) => {
+export const section = (id, title, ...content) => {
   const heading = element("h3", { id: `${id}-title`, text: title });
   const made = element("section", { id, className: "card" }, heading, ...content);
   made.setAttribute("aria-labelledby", heading.id);
@@ -54,6 +56,8 @@ export class FlagView {
   #facts = element("div", { className: "facts" });
   #ruler = element("div");
   #shares = element("div", { className: "shares-table", ariaBusy: "true" });
+  #rollouts = element("div");
+  #shownRollouts;
   #timeline = element("div");
   #definition = element("div");
   #explanation;
@@ -87,15 +91,6 @@ export class FlagView {
     const back = element("a", { className: "back", href: app.hash(), text: "All flags" });
     const title = element("div", { className: "flag-title" }, heading, this.#head);
     const top = element("div", { className: "flag-top" }, title, this.#verbs);
-    // What a rollout does stands here: its step, what it waits for, and what is asked of it.
-    const rollout = section(
-      "rollout",
-      "Rollout",
-      element("p", {
-        className: "quiet",
-        text: "No rollout moves this flag: its percent changes by hand, by schedule, or by publishing.",
-      }),
-    );
     this.#body = element(
       "div",
       { className: "cards" },
@@ -103,7 +98,7 @@ export class FlagView {
         "div",
         { className: "column-of-cards" },
         section("who", "Who is in", this.#ruler, this.#shares),
-        rollout,
+        section("rollout", "Rollout", this.#rollouts),
         section("over-time", "Over time", this.#timeline),
       ),
       section("how", "How it is decided", this.#explanation.element),
@@ -126,6 +121,7 @@ export class FlagView {
       return;
     }
     this.#askStats();
+    this.#showRollouts();
     if (this.#version === this.#app.flags.version) return;
     this.#version = this.#app.flags.version;
     this.#showHead(flag);
@@ -147,6 +143,23 @@ export class FlagView {
     this.#buttons.percent.hidden = !hasRamp(flag);
     this.#buttons.enabled.textContent = flag.enabled ? "Disable …" : "Enable …";
     for (const button of Object.values(this.#buttons)) this.#app.allowWrites(button);
+  }
+
+  /** The rollouts that move it: where they are, and what they wait for. */
+  #showRollouts() {
+    const rollouts = this.#app.rolloutsOf(this.#key);
+    const shown = JSON.stringify(rollouts);
+    if (shown === this.#shownRollouts) return;
+    this.#shownRollouts = shown;
+    const none = "No rollout moves this flag: its percent changes by hand, by schedule, or by publishing.";
+    const items = rollouts.map((status) => {
+      const stands = element("p", { className: "stands" }, this.#app.rolloutLink(status.rollout), phaseBadge(status));
+      if (status.progress) stands.append(element("strong", { text: place(status) }));
+      return element("div", { className: "flag-rollout" }, stands, smallTrack(status), element("p", {}, firstBlocker(status)));
+    });
+    this.#rollouts.replaceChildren(
+      ...(items.length > 0 ? items : [element("p", { className: "quiet", text: none })]),
+    );
   }
 
   #showHead(flag) {

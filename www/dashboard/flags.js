@@ -1,6 +1,7 @@
 // All flags of an environment at a glance.
 import { element, plural } from "../dom.js";
 import { written } from "./diff.js";
+import { PHASES, phaseOf, place } from "./rollouts.js";
 import { arranged, bar, inWords, offVariant, share } from "./shares.js";
 import { killMany, restore } from "./verbs.js";
 import { since } from "./words.js";
@@ -33,11 +34,16 @@ export const badge = (flag, stats) => {
   return element("span", { className: `badge ${name}`, text: STANDINGS[name] });
 };
 
-/** What moves the percent of a flag. Rollouts are told of here. */
-const mover = ({ ramp, state }) => {
-  if (state?.percent?.default !== undefined) return "by hand";
-  return ramp?.schedule ? "schedule" : "";
-};
+/** What moves the percent of a flag: rollouts, or else. */
+function mover(app, { ramp, state }, rollouts) {
+  if (rollouts.length > 0)
+    return rollouts.flatMap((status) => {
+      const where = [place(status), PHASES[phaseOf(status)]].filter(Boolean).join(" · ");
+      return [app.rolloutLink(status.rollout), element("span", { className: "stands", text: where })];
+    });
+  if (state?.percent?.default !== undefined) return ["by hand"];
+  return [ramp?.schedule ? "schedule" : ""];
+}
 
 class Row {
   #badge = element("div", { className: "cell state" });
@@ -46,9 +52,11 @@ class Row {
   #owner = element("div", { className: "cell owner" });
   #rollout = element("div", { className: "cell rollout" });
   element;
+  #app;
   #shown;
 
   constructor(app, { key }) {
+    this.#app = app;
     // The link stays what it is, so that whoever has the focus on it keeps it.
     this.#name.append(app.linkTo(key));
     this.element = element(
@@ -64,7 +72,9 @@ class Row {
   }
 
   show(flag, stats) {
-    const shown = JSON.stringify([flag, stats]);
+    const rollouts = this.#app.rolloutsOf(flag.key);
+    const steps = rollouts.map((status) => [status.rollout, phaseOf(status), place(status)]);
+    const shown = JSON.stringify([flag, stats, steps]);
     if (shown === this.#shown) return;
     const isChange = this.#shown !== undefined && JSON.stringify(flag) !== JSON.stringify(JSON.parse(this.#shown)[0]);
     this.#shown = shown;
@@ -98,7 +108,7 @@ class Row {
       element("span", { className: "share", text: stats ? share(open(parts)) : "…" }),
     );
     this.#owner.textContent = definition.owner ?? "";
-    this.#rollout.textContent = mover(flag);
+    this.#rollout.replaceChildren(...mover(this.#app, flag, rollouts));
   }
 }
 

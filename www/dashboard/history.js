@@ -19,10 +19,10 @@ function entryItem(entry, app, isOfFlag) {
   const reason = element("blockquote", { text: entry.reason });
   // What many flags begin with would hide what came after.
   const [few, all] = [changes.slice(0, 6), changes.length];
-  const item = element("li", { className: "entry" }, head, reason, changeList(few, link));
+  const item = element("li", { className: "entry" }, head, reason, changeList(few, link, app.rolloutLink));
   if (all > few.length) {
     const more = element("details", {}, element("summary", { text: `${plural(all - few.length, "more change")}` }));
-    more.append(changeList(changes.slice(few.length), link));
+    more.append(changeList(changes.slice(few.length), link, app.rolloutLink));
     item.append(more);
   }
   if (all === 0)

@@ -7,11 +7,15 @@ import { FlagView } from "./flag.js";
 import { FlagsView } from "./flags.js";
 import { HistoryView } from "./history.js";
 import { Live } from "./live.js";
+import { RolloutView } from "./rollout.js";
+import { RolloutsView } from "./rollouts.js";
 import { forget, keep, token } from "./session.js";
+import { unfreeze } from "./steering.js";
 import { restore } from "./verbs.js";
-import { grow, since } from "./words.js";
+import { countdown, grow, since, tick, when } from "./words.js";
 
 const GROW_MS = 30_000;
+const TICK_MS = 500;
 const TOAST_MS = 12_000;
 
 let me, health, view, shownAt, toastTimer, awaited;
@@ -23,10 +27,21 @@ const app = {
   flags: undefined,
   /** Who gets what, by flag. */
   stats: new Map(),
+  /** Where rollouts stand, as the server told last, and when it was asked. */
+  rollouts: undefined,
+  rolloutsAt: 0,
 
   hash: (...parts) => `#/${[app.environment, ...parts].map(encodeURIComponent).join("/")}`,
 
   linkTo: (key) => element("a", { className: "flag-link", href: app.hash("flag", key), text: key }),
+
+  rolloutLink: (name) => element("a", { className: "flag-link", href: app.hash("rollout", name), text: name }),
+
+  /** The name and the role of whoever is signed in. */
+  me: () => me,
+
+  /** The rollouts that move a flag. */
+  rolloutsOf: (key) => (app.rollouts?.rollouts ?? []).filter(({ flags }) => flags.includes(key)),
 
   /** Lets a control change things, or not; why not, is said once for all of them. */
   allowWrites(control) {
@@ -73,6 +88,7 @@ const refresh = newest(async (signal) => {
     app.flags = flags;
     shownAt = new Date();
     show();
+    app.readRollouts();
     const { flags: stats } = await ask(environmentPath(environment, "stats"), { signal });
     app.stats = new Map(stats.map((one) => [one.flag, one]));
     view?.update();
@@ -84,6 +100,35 @@ const refresh = newest(async (signal) => {
     else if (error.status !== 401) toast(`Not read again: ${error.message}.`, "bad");
   }
 });
+
+/** Asks where rollouts stand. It may take as long as whoever measures takes. */
+app.readRollouts = newest(async (signal) => {
+  app.rolloutsAt = Date.now();
+  try {
+    app.rollouts = await ask(environmentPath(app.environment, "rollouts"), { signal });
+    showFrozen();
+    view?.update();
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof Unreachable || error instanceof Refused)) throw error;
+  }
+});
+
+function showFrozen() {
+  const { frozen } = app.rollouts;
+  $("frozen").hidden = !frozen;
+  if (!frozen) return;
+  const { author, reason, at } = frozen.by;
+  $("frozen-text").replaceChildren(
+    element("strong", { text: `Changes are frozen by ${author}: ` }),
+    `${reason} · no rollout goes on `,
+    ...(frozen.until ? ["until ", element("span", { text: when(frozen.until) }), ", ", countdown(frozen.until)] : ["until somebody unfreezes it"]),
+    "; rollbacks do · ",
+    since(at),
+  );
+  app.allowWrites($("unfreeze"));
+  $("unfreeze").hidden = me.role === "reader";
+}
 
 /** Says who made a newer version, unless it was made here. */
 async function tellOfOthers(version) {
@@ -147,7 +192,7 @@ function showNothing(text) {
 
 // --- views ----------------------------------------------------------------------------------------------------------
 
-/** What the address names: `#/production`, `#/production/flag/KEY`, `#/production/history`. */
+/** What the address names: `#/production`, `#/production/flag/KEY`, `#/production/rollout/NAME`, `#/production/history`. */
 function wanted() {
   try {
     const [, environment = "", name = "", key = ""] = location.hash.split("/").map(decodeURIComponent);
@@ -169,18 +214,15 @@ function show() {
     shown = which;
     if (name === "flag") view = new FlagView(app, $("view"), key);
     else if (name === "history") view = new HistoryView(app, $("view"));
+    else if (name === "rollouts") view = new RolloutsView(app, $("view"));
+    else if (name === "rollout") view = new RolloutView(app, $("view"), key);
     else view = new FlagsView(app, $("view"));
-    document.title = [
-      ...(name === "flag" ? [key] : name === "history" ? ["History"] : []),
-      app.environment,
-      "Flagstone",
-    ].join(" · ");
-    for (const [id, current] of [
-      ["to-flags", name !== "history"],
-      ["to-history", name === "history"],
-    ])
-      if (current) $(id).setAttribute("aria-current", "page");
-      else $(id).removeAttribute("aria-current");
+    const title = { history: "History", rollouts: "Rollouts" }[name] ?? key;
+    document.title = [...(title ? [title] : []), app.environment, "Flagstone"].join(" · ");
+    const section = { history: "to-history", rollouts: "to-rollouts", rollout: "to-rollouts" }[name] ?? "to-flags";
+    for (const link of $("nav").children)
+      if (link.id === section) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
     if (!isFirst) {
       scrollTo(0, 0);
       $("view").querySelector("h2")?.focus();
@@ -213,10 +255,12 @@ function go() {
     return go();
   }
   if (environment !== app.environment) {
-    Object.assign(app, { environment, flags: undefined, stats: new Map() });
+    Object.assign(app, { environment, flags: undefined, stats: new Map(), rollouts: undefined });
+    $("frozen").hidden = true;
     view = undefined;
     $("environment").value = environment;
     $("to-flags").href = app.hash();
+    $("to-rollouts").href = app.hash("rollouts");
     $("to-history").href = app.hash("history");
     $("view").replaceChildren(element("p", { className: "nothing", text: "Asking what is served …" }));
     showHealth();
@@ -234,9 +278,9 @@ function signOut(why = "") {
   dismiss();
   me = health = view = awaited = undefined;
   shown = "";
-  Object.assign(app, { environment: undefined, flags: undefined, stats: new Map() });
+  Object.assign(app, { environment: undefined, flags: undefined, stats: new Map(), rollouts: undefined });
   $("view").replaceChildren();
-  for (const id of ["view", "nav", "who", "lost", "health", "read-only", "killed-all"]) $(id).hidden = true;
+  for (const id of ["view", "nav", "who", "lost", "health", "read-only", "killed-all", "frozen"]) $(id).hidden = true;
   $("toast").textContent = "";
   $("sign-in-why").textContent = why;
   $("sign-in").hidden = false;
@@ -290,7 +334,12 @@ $("retry").addEventListener("click", () => live.look());
 $("restore-all").addEventListener("click", () => restore(app, "all"));
 $("environment").addEventListener("change", () => (location.hash = `#/${encodeURIComponent($("environment").value)}`));
 addEventListener("hashchange", go);
+$("unfreeze").addEventListener("click", () => unfreeze(app));
 setInterval(grow, GROW_MS);
+setInterval(() => {
+  tick();
+  if (app.flags) view?.tick?.();
+}, TICK_MS);
 
 if (token()) await trySignIn(token());
 else signOut();

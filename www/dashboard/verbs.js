@@ -5,12 +5,15 @@ import { confirm } from "./dialog.js";
 import { written } from "./diff.js";
 import { arranged, offVariant, share } from "./shares.js";
 
-const paragraph = (text) => element("p", {}, ...prose(text));
+export const paragraph = (text) => element("p", {}, ...prose(text));
 
 const keysOf = (flags) => {
   const few = flags.slice(0, 8).map(({ key }) => `\`${key}\``);
   return few.join(", ") + (flags.length > few.length ? ` and ${flags.length - few.length} more` : "");
 };
+
+export const field = (text, control) =>
+  element("div", { className: "field" }, element("label", { htmlFor: control.id, text }), control);
 
 /** The flags that are off while this one is. */
 const dependents = (app, keys) =>
@@ -35,7 +38,7 @@ function nowOpen(app, { key, definition }) {
 }
 
 /** Does it, and says that it is served. */
-async function change(app, path, { reason, version }, { method = "POST", body = {}, done }) {
+export async function change(app, path, { reason, version }, { method = "POST", body = {}, done }) {
   const answer = await ask(path, { method, body: { reason, ...body }, ifMatch: version });
   app.changed(answer, done);
 }
@@ -70,7 +73,6 @@ export function killMany(app) {
   for (const [tag, flags] of untouched)
     choice.append(new Option(`Tag ${tag}: ${plural(flags.length, "flag")}`, `tag:${tag}`));
   if (!app.flags.killedAll) choice.append(new Option(`Everything: ${plural(app.flags.flags.length, "flag")}`, "all"));
-  const which = element("div", { className: "field" }, element("label", { htmlFor: "which", text: "Which" }), choice);
   const effect = element("div", { className: "effect" });
   const isAll = () => choice.value === "all";
   const chosen = () => (isAll() ? app.flags.flags : (tags.get(choice.value.slice(4)) ?? []));
@@ -90,7 +92,7 @@ export function killMany(app) {
   show();
   confirm({
     title: "Kill flags",
-    what: [which, effect],
+    what: [field("Which", choice), effect],
     action: "Kill them",
     isDangerous: true,
     run: ({ reason }) => {
@@ -166,8 +168,6 @@ export function setPercent(app, flag) {
   const number = element("input", { id: "percent", type: "text", inputMode: "decimal", autocomplete: "off" });
   const asDefined = element("input", { id: "as-defined", type: "checkbox" });
   const effect = element("p", { className: "effect", role: "status" });
-  const labelled = (text, control) =>
-    element("div", { className: "field" }, element("label", { htmlFor: control.id, text }), control);
   const back = element("label", { className: "check" }, asDefined, " As defined");
   const ramp = () => ramps[Number(choice.value)];
   const wanted = () => (/^\d{1,3}(\.\d{1,3})?$/.test(number.value.trim()) ? Number(number.value) : NaN);
@@ -208,10 +208,10 @@ export function setPercent(app, flag) {
     show();
   });
   begin();
-  const fields = element("div", { className: "percent-fields" }, labelled("Percent", number), range, back);
+  const fields = element("div", { className: "percent-fields" }, field("Percent", number), range, back);
   confirm({
     title: `Set the percent of ${flag.key}`,
-    what: [...(ramps.length > 1 ? [labelled("Of whom", choice)] : []), fields, effect],
+    what: [...(ramps.length > 1 ? [field("Of whom", choice)] : []), fields, effect],
     action: "Set it",
     version: app.flags.version,
     check: wrong,

@@ -25,3 +25,47 @@ export const since = (time) => element("time", { dateTime: time, title: when(tim
 export function grow() {
   for (const time of document.querySelectorAll("time")) time.textContent = ago(time.dateTime);
 }
+
+const LENGTHS = [
+  ["d", 86_400],
+  ["h", 3600],
+  ["min", 60],
+  ["s", 1],
+];
+
+/** How long it is, by the two units that matter: `8 s`, `3 min 20 s`, `4 d 3 h`. */
+function span(ms) {
+  let seconds = Math.max(0, Math.round(ms / 1000));
+  const first = LENGTHS.findIndex(([, length]) => seconds >= length);
+  if (first < 0) return "0 s";
+  const told = LENGTHS.slice(first, first + 2).map(([unit, length]) => {
+    const count = Math.floor(seconds / length);
+    seconds -= count * length;
+    return count > 0 ? `${count} ${unit}` : "";
+  });
+  return told.filter(Boolean).join(" ");
+}
+
+const counting = (className, time) => {
+  const made = element("span", { className, title: when(time) });
+  made.dataset.at = time;
+  count(made);
+  return made;
+};
+
+function count(made) {
+  const away = Date.parse(made.dataset.at) - Date.now();
+  const text = made.className === "elapsed" ? span(-away) : away > 0 ? `in ${span(away)}` : "now";
+  if (made.textContent !== text) made.textContent = text;
+}
+
+/** How long it is until an instant; {@link tick} keeps it so. */
+export const countdown = (time) => counting("countdown", time);
+
+/** For how long it has been so; {@link tick} keeps it so. */
+export const elapsed = (time) => counting("elapsed", time);
+
+/** Lets what {@link countdown} and {@link elapsed} made count. */
+export function tick() {
+  for (const made of document.querySelectorAll(".countdown, .elapsed")) count(made);
+}

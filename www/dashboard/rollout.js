@@ -1,0 +1,440 @@
+// One rollout: where it is, what keeps it there, what is measured, what people said and did, and how it came to be so.
+import { element, newest, unseen } from "../dom.js";
+import { ask, environmentPath, Refused, Unreachable } from "./api.js";
+import { section } from "./flag.js";
+import { evidence, Guards } from "./guards.js";
+import { plot } from "./plot.js";
+import { blockerLine, phaseBadge, phaseOf, place } from "./rollouts.js";
+import { approve, attest, hold, resume, retry, rollback, signal, start } from "./steering.js";
+import { drawSoak, isPercent, track } from "./track.js";
+import { countdown, elapsed, since, when } from "./words.js";
+
+/** Values change without a version. */
+const POLL_MS = 2_000;
+const PAGE = 100;
+
+/** What happened, in a word or two; `step` is where it led. */
+const HAPPENED = {
+  started: "Started",
+  advanced: "Went on",
+  completed: "Completed",
+  attested: "Somebody’s word",
+  held: "Held",
+  resumed: "Resumed",
+  steppedDown: "Went back a step",
+  rollingBack: "Began to go down",
+  lowered: "One stair down",
+  rolledBack: "Rolled back",
+  cohortRolledBack: "Took out a cohort",
+  retried: "Began again",
+  signalled: "Signal raised",
+  cleared: "Signal cleared",
+  verified: "Recovery verified",
+  escalated: "Escalated",
+};
+
+const RECOVERIES = {
+  unchecked: "The plan does not say what to look at after a rollback.",
+  awaited: "Whether traffic and health follow is watched.",
+  verified: "Traffic and health followed.",
+  escalated: "Traffic or health did not follow in time: somebody must come.",
+};
+
+const VERDICTS = {
+  advance: "All that this step asks for is so: the controller takes it on",
+  complete: "All that the last step asks for is so: the controller completes it",
+  hold: "A trigger is open: the controller holds it",
+  stepDown: "A trigger is open: the controller takes it back a step",
+  rollBack: "A trigger is open: the controller rolls it back",
+  lower: "The next stair is due",
+  verify: "Traffic and health followed",
+  escalate: "Traffic or health did not follow in time",
+};
+
+const BLOCKERS = {
+  held: "held",
+  killed: "killed",
+  changed: "changed by hand",
+  plan: "the plan",
+  soak: "soak",
+  start: "start",
+  gate: "gate",
+  trigger: "trigger",
+  noData: "no data",
+  approval: "approval",
+  attestation: "attestation",
+  ceiling: "ceiling",
+  window: "window",
+  freeze: "freeze",
+  recovery: "recovery",
+};
+
+const quiet = (text) => element("p", { className: "quiet", text });
+
+export class RolloutView {
+  #app;
+  #name;
+  #status;
+  #version;
+  #decisions = [];
+  #askedAt = 0;
+  #shown = new Map();
+  #head = element("div", { className: "flag-head" });
+  #verbs = element("div", { className: "verbs" });
+  #buttons = {};
+  #gone = element("p", { className: "nothing", text: "Asking where it stands …" });
+  #track = element("div");
+  #sentence = element("div", { className: "sentence" });
+  #incident = element("div");
+  #waits = element("div");
+  #guards = new Guards();
+  #unmeasured = element("p", { className: "quiet" });
+  #words = element("div");
+  #signals = element("div");
+  #plot = element("div");
+  #log = element("ol", { className: "entries" });
+  #older = quiet("");
+  #about = element("div");
+  #signalsCard;
+  #body;
+
+  constructor(app, main, name) {
+    this.#app = app;
+    this.#name = name;
+    const verb = (key, text, run, className = "") => {
+      const button = element("button", { type: "button", text, className, hidden: true });
+      button.addEventListener("click", () => run(app, this.#status));
+      this.#buttons[key] = button;
+      this.#verbs.append(button);
+    };
+    verb("start", "Start …", start, "primary");
+    verb("hold", "Hold …", hold);
+    verb("resume", "Resume …", resume, "primary");
+    verb("retry", "Retry …", retry);
+    verb("rollback", "Roll back …", rollback, "danger");
+    const heading = element("h2", { className: "flag-key", text: name, tabIndex: -1 });
+    const back = element("a", { className: "back", href: app.hash("rollouts"), text: "All rollouts" });
+    const title = element("div", { className: "flag-title" }, heading, this.#head);
+    const top = element("div", { className: "flag-top" }, title, this.#verbs);
+    this.#signalsCard = section("signals", "Signals", this.#signals);
+    this.#body = element(
+      "div",
+      { className: "rollout-body", hidden: true },
+      element("section", { className: "card hero", ariaLabel: "Where it is" }, this.#track, this.#sentence),
+      this.#incident,
+      element(
+        "div",
+        { className: "cards" },
+        element(
+          "div",
+          { className: "column-of-cards" },
+          section("waits", "What it waits for", this.#waits),
+          section("measured", "What is measured", this.#unmeasured, this.#guards.element),
+        ),
+        element(
+          "div",
+          { className: "column-of-cards" },
+          section("percents", "How far it was open", this.#plot),
+          section("words", "What people must say", this.#words),
+          this.#signalsCard,
+          section("decisions", "Decisions", this.#log, this.#older),
+          section("plan", "Plan", this.#about),
+        ),
+      ),
+    );
+    main.replaceChildren(element("section", { className: "page" }, back, top, this.#gone, this.#body));
+  }
+
+  update() {
+    if (this.#version === this.#app.flags.version) return;
+    this.#version = this.#app.flags.version;
+    this.#ask();
+    this.#askDecisions();
+  }
+
+  /** Asks again once it is time, and lets what moves by the clock move. */
+  tick() {
+    if (document.hidden || !this.#status) return;
+    const line = this.#track.querySelector(".track");
+    if (line) drawSoak(line, this.#status);
+    if (!this.#ask.isRunning() && Date.now() - this.#askedAt > POLL_MS) this.#ask();
+  }
+
+  #path(...parts) {
+    return environmentPath(this.#app.environment, "rollouts", this.#name, ...parts);
+  }
+
+  #ask = newest(async (signal) => {
+    this.#askedAt = Date.now();
+    try {
+      this.#status = await ask(this.#path(), { signal });
+      this.#show();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof Refused && !this.#status) this.#gone.textContent = `${error.message}.`;
+      else if (error.status === 404) this.#lost(error);
+      else if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+    }
+  });
+
+  /** The plan was taken out of what is published. */
+  #lost({ message }) {
+    this.#body.hidden = this.#verbs.hidden = true;
+    this.#gone.hidden = false;
+    this.#gone.textContent = `${message}.`;
+    this.#status = undefined;
+  }
+
+  #askDecisions = newest(async (signal) => {
+    try {
+      const { decisions, next } = await ask(`${this.#path("decisions")}?limit=${PAGE}`, { signal });
+      this.#older.textContent = next === null ? "" : `The ${PAGE} newest; \`flagstone log\` has them all.`;
+      this.#takeUp(decisions);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+      this.#older.textContent = `What was decided cannot be read: ${error.message}.`;
+    }
+  });
+
+  #takeUp(decisions) {
+    const newest = this.#decisions[0]?.version ?? 0;
+    const added = decisions.filter(({ version }) => version > newest);
+    this.#decisions = decisions;
+    const items = added.map((one) => this.#decision(one));
+    if (newest > 0) for (const item of items) item.classList.add("new");
+    this.#log.prepend(...items);
+    if (decisions.length === 0) this.#older.textContent = "Nothing was decided yet.";
+    this.#showPlot();
+  }
+
+  /** Draws a part of the page anew where what it shows has changed. */
+  #part(element, input, make) {
+    const shown = JSON.stringify(input);
+    if (this.#shown.get(element) === shown) return;
+    this.#shown.set(element, shown);
+    element.replaceChildren(...make());
+  }
+
+  #show() {
+    const status = this.#status;
+    const { description, owner, flags, progress, steps, at, blockers, verdict, evidence, measured, plan, next } = status;
+    this.#gone.hidden = true;
+    this.#body.hidden = this.#verbs.hidden = false;
+    this.#body.dataset.phase = phaseOf(status);
+    this.showVerbs();
+    this.#part(this.#head, [progress?.phase, description], () => [phaseBadge(status), element("p", { text: description ?? "" })]);
+    this.#part(this.#track, [steps, at, progress?.phase, progress?.incident?.step], () => [track(status)]);
+    drawSoak(this.#track.querySelector(".track"), status);
+    this.#part(this.#sentence, [progress, next, blockers, verdict, at], () => this.#sentenceOf(status));
+    this.#part(this.#incident, progress?.incident ?? null, () => this.#incidentOf(status));
+    this.#part(this.#waits, [blockers, verdict, progress?.phase, progress?.incident], () => this.#waitsOf(status));
+    this.#unmeasured.textContent = !progress
+      ? "Measured from its start on."
+      : !measured
+        ? "This server was started without --prometheus, so it shows no values. The controller has its own."
+        : evidence.length === 0
+          ? "Nothing is watched where it is now."
+          : "";
+    this.#unmeasured.hidden = this.#unmeasured.textContent === "";
+    this.#guards.show(measured ? evidence.filter(({ metric }) => metric) : [], plan);
+    this.#part(this.#words, [steps, progress, blockers, this.#app.me()], () => this.#wordsOf(status));
+    this.#part(this.#signals, [plan, progress?.signals, progress?.phase], () => this.#signalsOf(status));
+    this.#part(this.#about, [plan, owner, flags], () => this.#aboutOf(status));
+    this.#showPlot();
+    for (const button of this.#body.querySelectorAll("button")) this.#app.allowWrites(button);
+  }
+
+  /** Which of the verbs make sense where it is; whoever may change nothing has none. */
+  showVerbs() {
+    if (!this.#status) return;
+    const { blockers } = this.#status;
+    const phase = phaseOf(this.#status);
+    const repairs = blockers.some(({ kind }) => kind === "ceiling" || kind === "changed");
+    const isAllowed = {
+      start: phase === "none",
+      hold: phase === "running",
+      resume: phase === "held" || (phase === "running" && repairs),
+      retry: phase === "rolledBack",
+      rollback: phase !== "none",
+    };
+    for (const [key, button] of Object.entries(this.#buttons)) {
+      button.hidden = !isAllowed[key] || this.#app.me().role === "reader";
+      this.#app.allowWrites(button);
+    }
+    const isTurned = phase === "rolledBack";
+    this.#buttons.rollback.textContent = isTurned ? "Roll back further …" : "Roll back …";
+    this.#buttons.rollback.className = isTurned ? "danger quiet-danger" : "danger";
+  }
+
+  #sentenceOf(status) {
+    const { progress, percent, next, steps, at, verdict, mode } = status;
+    if (!progress) return [element("p", { className: "big", text: "Not started" })];
+    const big = element("p", { className: "big" });
+    if (typeof percent === "number") big.append(element("b", { text: `${percent} %` }));
+    else big.append(element("b", { text: { disabled: "nobody", testing: "testing", full: "everyone" }[mode] ?? mode }));
+    const where = isPercent(place(status)) ? "" : `at ${place(status)} `;
+    big.append(element("span", { text: ` ${progress.step ? where : "on the new path "}for ` }), elapsed(progress.entered));
+    const to = steps[(at ?? -1) + 1];
+    const after = element("p", { className: "next" });
+    if (progress.phase === "running") {
+      after.append(to ? `Next is ${to.name}` : "Then it is through");
+      if (next) after.append(", at the earliest ", countdown(next));
+      else if (verdict === "wait") after.append(", once what is below is so");
+    } else if (progress.phase === "rollingBack" && next) after.append("The next stair ", countdown(next));
+    else if (progress.phase === "held") after.append("It stays until somebody resumes it");
+    else if (progress.phase === "rolledBack") after.append("It is over until somebody retries it");
+    else after.append("It has been through all of its steps");
+    const attempt = element("p", { className: "quiet", text: `Attempt ${progress.attempt}, started ${when(progress.started)}` });
+    return [big, after, attempt];
+  }
+
+  #incidentOf({ progress }) {
+    if (!progress?.incident) return [];
+    const { severity, reason, at, author, step, rollbackTriggered, evidence: readings = [], recovery } = progress.incident;
+    const by = rollbackTriggered ? "a trigger, by the controller" : author;
+    const head = element(
+      "p",
+      { className: "incident-head" },
+      element("span", { className: `severity ${severity}`, text: severity }),
+      element("strong", { text: `Turned back${step ? ` from ${step}` : ""} by ${by}` }),
+      since(at),
+    );
+    const recovered = element("p", { className: `recovery ${recovery}`, text: RECOVERIES[recovery] });
+    const made = section("incident", "Incident", head, element("blockquote", { text: reason }), recovered);
+    made.classList.add("incident");
+    if (readings.length > 0) made.append(evidence(readings));
+    return [made];
+  }
+
+  #waitsOf({ blockers, verdict, progress }) {
+    const waits = blockers.map((blocker) =>
+      element(
+        "li",
+        { className: `blocker ${blocker.kind}` },
+        element("span", { className: "kind", text: BLOCKERS[blocker.kind] ?? blocker.kind }),
+        blockerLine(blocker),
+      ),
+    );
+    if (verdict !== "wait") return [element("p", { className: `would ${verdict}`, text: `${VERDICTS[verdict] ?? verdict}.` })];
+    if (waits.length > 0) return [element("ul", { className: "blockers" }, ...waits)];
+    return [
+      quiet(
+        { rolledBack: "For somebody to retry it.", completed: "For nothing: it is through." }[progress?.phase] ?? "For nothing.",
+      ),
+    ];
+  }
+
+  /** Approvals and attestations: of the step that it is at, and of those to come. */
+  #wordsOf(status) {
+    const { steps, at, progress, blockers, plan } = status;
+    const items = [];
+    for (const [index, step] of steps.entries())
+      for (const requirement of step.requires ?? []) {
+        const isApproval = requirement.approval !== undefined;
+        const role = requirement.approval ?? requirement.role;
+        const what = isApproval ? `approval of ${requirement.approval}` : requirement.attestation;
+        const given = (progress?.attested ?? []).findLast(
+          (one) => one.what === what && (!isApproval || one.step === step.name) && (one.role ?? role) === role,
+        );
+        const isMissing = blockers.some(
+          ({ kind, message }) => ["approval", "attestation"].includes(kind) && message.startsWith(`${what}, given by`),
+        );
+        const isHere = index === at;
+        const look = given && !(isHere && isMissing) ? "given" : isHere ? "missing" : "later";
+        if (look === "later" && index < (at ?? 0)) continue;
+        const people = role === undefined ? "anyone who may change flags" : (plan.roles?.[role] ?? []).join(", ") || "nobody";
+        const text = element("div", {}, element("strong", { text: what }));
+        if (given) {
+          const by = element("p", { className: "quiet" }, `${given.by.author}: ${given.by.reason} · `, since(given.by.at));
+          if (look !== "given") by.prepend("no longer valid; ");
+          text.append(by);
+        }
+        if (look !== "given")
+          text.append(quiet(`${isHere ? "to go on from here" : `to go on from ${step.name}`}; given by ${people}`));
+        const item = element("li", { className: `word ${look}` }, element("span", { className: `finding ${look}`, text: look }), text);
+        const { name, role: right } = this.#app.me();
+        const mayNow = ["running", "held"].includes(progress?.phase) && (isHere || !isApproval) && look !== "given";
+        if (mayNow && right !== "reader" && (role === undefined || plan.roles?.[role]?.includes(name))) {
+          const button = element("button", { type: "button", text: isApproval ? "Approve …" : "Attest …" });
+          button.append(unseen(what));
+          button.addEventListener("click", () =>
+            isApproval ? approve(this.#app, this.#status, role) : attest(this.#app, this.#status, what),
+          );
+          item.append(button);
+        }
+        items.push(item);
+      }
+    return items.length > 0 ? [element("ul", { className: "said" }, ...items)] : [quiet("Nothing: it goes by what is measured and by the clock.")];
+  }
+
+  #signalsOf({ plan, progress }) {
+    const triggers = [...(plan.triggers ?? []), ...plan.steps.flatMap((step) => step.triggers ?? [])];
+    const names = [...new Set(triggers.map((trigger) => trigger.signal).filter(Boolean))];
+    this.#signalsCard.hidden = names.length === 0;
+    const isWatched = ["running", "held", "rollingBack"].includes(progress?.phase);
+    const items = names.map((name) => {
+      const raised = progress?.signals?.[name];
+      const text = element("div", {}, element("strong", { text: name }));
+      if (raised)
+        text.append(element("p", { className: "quiet" }, `${raised.author}: ${raised.reason} · `, since(raised.at)));
+      const item = element(
+        "li",
+        { className: "word" },
+        element("span", { className: `finding ${raised ? "open" : "quiet"}`, text: raised ? "raised" : "not raised" }),
+        text,
+      );
+      if (isWatched && this.#app.me().role !== "reader") {
+        const button = element("button", { type: "button", text: raised ? "Clear …" : "Raise …" });
+        button.append(unseen(name));
+        button.addEventListener("click", () => signal(this.#app, this.#status, name, Boolean(raised)));
+        item.append(button);
+      }
+      return item;
+    });
+    return [element("ul", { className: "said" }, ...items)];
+  }
+
+  #aboutOf({ plan, owner, flags }) {
+    const links = flags.flatMap((key, index) => [...(index > 0 ? [", "] : []), this.#app.linkTo(key)]);
+    const facts = element("dl", {}, element("div", {}, element("dt", { text: "Flags" }), element("dd", {}, ...links)));
+    if (owner) facts.append(element("div", {}, element("dt", { text: "Owner" }), element("dd", { text: owner })));
+    const json = element("pre", { text: JSON.stringify(plan, null, 2), tabIndex: 0 });
+    return [
+      element("div", { className: "facts" }, facts),
+      element("details", {}, element("summary", { text: "As published, as JSON" }), json),
+    ];
+  }
+
+  #decision({ version, decision, step, percent, phase, attempt, incident }) {
+    const { what, author, reason, at, evidence: readings = [] } = decision;
+    const led =
+      typeof percent === "number" ? `${percent} %` : step ?? (phase === "rolledBack" ? "nobody is in" : "");
+    const item = element(
+      "li",
+      { className: `entry decision ${what}` },
+      element(
+        "p",
+        { className: "head" },
+        element("span", { className: "version", text: `v${version}` }),
+        element("strong", { text: HAPPENED[what] ?? what }),
+        element("span", { className: "led", text: led }),
+        element("span", { className: "by", text: `by ${author}${attempt > 1 ? `, attempt ${attempt}` : ""}` }),
+        since(at),
+      ),
+      element("blockquote", { text: reason }),
+    );
+    item.dataset.version = String(version);
+    if (what === "rolledBack" && incident) item.classList.add(incident.severity);
+    if (readings.length > 0) item.append(evidence(readings));
+    return item;
+  }
+
+  #showPlot() {
+    if (this.#decisions.length === 0 || !this.#status) {
+      this.#plot.replaceChildren(quiet("Drawn from its start on."));
+      return;
+    }
+    this.#plot.replaceChildren(plot(this.#decisions, this.#status, Date.now()));
+  }
+}

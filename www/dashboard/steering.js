@@ -1,0 +1,242 @@
+// What people do to rollouts, and what it will do before it is done.
+import { element } from "../dom.js";
+import { environmentPath } from "./api.js";
+import { confirm } from "./dialog.js";
+import { change, field, paragraph } from "./verbs.js";
+
+/** Does something to a rollout. */
+const steer = (app, { rollout }, verb, asked, body, done) =>
+  change(app, environmentPath(app.environment, "rollouts", rollout, verb), asked, { body, done });
+
+const named = (flags) => flags.map((flag) => `\`${flag}\``).join(", ");
+
+const input = (id, properties = {}) =>
+  element("input", { id, type: "text", autocomplete: "off", spellcheck: false, ...properties });
+
+/** A percent, as people write it, or NaN. */
+const percentOf = ({ value }) => (/^\d{1,3}(\.\d{1,3})?$/.test(value.trim()) ? Number(value) : NaN);
+
+const isPeriod = ({ value }) => /^(\d+(ms|[smhdwy]))+$/.test(value.trim());
+
+const words = ({ value }) => value.split(/[\s,]+/).filter(Boolean);
+
+export function start(app, status) {
+  const { rollout, steps, flags, version } = status;
+  const [{ name, percent, soak }] = steps;
+  const to = typeof percent === "number" ? `, at ${percent} %` : "";
+  confirm({
+    title: `Start ${rollout}`,
+    what: [
+      paragraph(`It goes to its first step, \`${name}\`${to}, and moves ${named(flags)} from now on.`),
+      paragraph(
+        `It stays there for ${soak} at least. A controller, \`flagstone rollout run\`, takes it on from there and turns it back.`,
+      ),
+    ],
+    action: "Start it",
+    version,
+    run: (asked) => steer(app, status, "start", asked, {}, `${rollout} is started`),
+  });
+}
+
+export function hold(app, status) {
+  const { rollout, percent } = status;
+  confirm({
+    title: `Hold ${rollout}`,
+    what: [
+      paragraph(
+        `It stays where it is${typeof percent === "number" ? `, at ${percent} %,` : ""} until somebody resumes it. Triggers still turn it back.`,
+      ),
+    ],
+    action: "Hold it",
+    // It stops, whatever happened meanwhile.
+    run: ({ reason }) => steer(app, status, "hold", { reason }, {}, `${rollout} is held`),
+  });
+}
+
+export function resume(app, status) {
+  const { rollout, progress, blockers, version } = status;
+  const lifts = blockers.some(({ kind }) => kind === "ceiling");
+  const text =
+    progress.phase === "held"
+      ? "It goes on from where it is, once all that its step asks for is so. What had stopped it counts as looked at."
+      : lifts
+        ? "Its ceiling is lifted: it goes on once all else that its step asks for is so."
+        : "Its flags are set again as its step says.";
+  confirm({
+    title: `Resume ${rollout}`,
+    what: [paragraph(text)],
+    action: "Resume it",
+    version,
+    run: (asked) => steer(app, status, "resume", asked, {}, `${rollout} goes on`),
+  });
+}
+
+/** The step at which a rollout begins again. */
+function again({ steps, at, progress }) {
+  const isIn = ({ percent }) => progress.percent === undefined || (percent ?? 0) <= progress.percent;
+  return steps.slice(0, (at ?? 0) + 1).findLast(isIn) ?? steps[0];
+}
+
+export function retry(app, status) {
+  const { rollout, progress, version } = status;
+  const { name } = again(status);
+  confirm({
+    title: `Retry ${rollout}`,
+    what: [
+      paragraph(
+        `It begins again at \`${name}\`, as attempt ${progress.attempt + 1}. What was approved and attested before counts no more, and what its rollback killed is restored.`,
+      ),
+    ],
+    action: "Retry it",
+    version,
+    run: (asked) => steer(app, status, "retry", asked, {}, `${rollout} begins again`),
+  });
+}
+
+export function approve(app, status, role) {
+  const { rollout, progress, version } = status;
+  confirm({
+    title: `Approve of ${rollout}`,
+    what: [
+      paragraph(
+        `As \`${role}\` you approve of going on from \`${progress.step}\`. It goes on once all else that this step asks for is so.`,
+      ),
+    ],
+    action: "Approve",
+    version,
+    run: (asked) => steer(app, status, "advance", asked, { role }, `${rollout} has the approval of ${role}`),
+  });
+}
+
+export function attest(app, status, what) {
+  const { rollout, version } = status;
+  confirm({
+    title: `Attest for ${rollout}`,
+    what: [element("p", {}, "You attest to this: ", element("strong", { text: what }))],
+    action: "Attest",
+    version,
+    run: (asked) => steer(app, status, "attest", asked, { what }, `${what}: attested`),
+  });
+}
+
+export function signal(app, status, name, isRaised) {
+  const { rollout } = status;
+  const [verb, action, title, text] = isRaised
+    ? ["clear", "Clear it", "Clear", "It counts no more. What it did already is not undone by that."]
+    : ["signal", "Raise it", "Raise", "What waits for it acts at the controller’s next look."];
+  confirm({
+    title: `${title} the signal ${name}`,
+    what: [paragraph(text)],
+    action,
+    isDangerous: !isRaised,
+    run: ({ reason }) =>
+      steer(app, status, verb, { reason }, { signal: name }, `${rollout}: ${name} is ${isRaised ? "cleared" : "raised"}`),
+  });
+}
+
+/** The ways back that there are from where a rollout is. */
+function waysOf({ at, percent, steps, progress }) {
+  const { phase } = progress;
+  const isPart = typeof percent === "number" && percent > 0;
+  const isTurned = phase === "rolledBack" || progress.percent !== undefined;
+  return [
+    ["zero", "Everyone, at once"],
+    ["emergency", "Everyone, at once, on record as critical"],
+    ...(isTurned || !(at > 0) ? [] : [["previous", `To the step before, ${steps[at - 1].name}`]]),
+    ...(isPart ? [["percent", "To a percent"]] : []),
+    ...(isPart && ["running", "held", "completed"].includes(phase) ? [["staircase", "Down a staircase"]] : []),
+    ["cohort", "A part of the people"],
+  ];
+}
+
+export function rollback(app, status) {
+  const { rollout, percent, flags, progress } = status;
+  const choice = element("select", { id: "way" });
+  for (const [value, text] of waysOf(status)) choice.append(new Option(text, value));
+  const to = input("to", { inputMode: "decimal" });
+  const by = input("by", { inputMode: "decimal", value: "10" });
+  const every = input("every", { value: "5m" });
+  const keys = input("keys");
+  const segments = input("segments");
+  const fields = {
+    percent: [field("Percent", to)],
+    staircase: [field("Points at once", by), field("Every", every), field("Down to percent", to)],
+    cohort: [field("Users, by their targetingKey", keys), field("Segments", segments)],
+  };
+  const asked = element("div", { className: "way-fields" });
+  const effect = element("div", { className: "effect", role: "status" });
+  const target = () => (to.value.trim() === "" && choice.value === "staircase" ? 0 : percentOf(to));
+  const wrong = () => {
+    const isDown = ["percent", "staircase"].includes(choice.value);
+    if (isDown && !(target() < percent)) return `Write a percent below ${percent}.`;
+    if (choice.value === "staircase" && !(percentOf(by) > 0)) return "Write how many percentage points it goes down at once.";
+    if (choice.value === "staircase" && !isPeriod(every)) return "Write how long a stair takes: 30s, 5m, 1h.";
+    if (choice.value === "cohort" && words(keys).length + words(segments).length === 0)
+      return "Name users or segments.";
+    return "";
+  };
+  const now = typeof percent === "number" ? `From ${percent} % ` : "";
+  const killed = `${named(flags)}: nobody gets the new path, on no list either, until it is retried.`;
+  const effects = {
+    zero: () => `${now}to nobody. It kills ${killed}`,
+    emergency: () => `${now}to nobody, at once, and it is on record as critical. It kills ${killed}`,
+    previous: () => `${now}back to the step before. It is over then, until somebody retries it.`,
+    percent: () => `From ${percent} % to ${target()} %: those who came in last move out. It is over then, until somebody retries it.`,
+    staircase: () => `From ${percent} % down by ${percentOf(by)} points every ${every.value.trim()}, to ${target()} %, beginning now.`,
+    cohort: () => `These people get the off variant of ${named(flags)}; the others stay. A rollout that runs is held.`,
+  };
+  const show = () => effect.replaceChildren(paragraph(wrong() || effects[choice.value]()));
+  choice.addEventListener("change", () => {
+    asked.replaceChildren(...(fields[choice.value] ?? []));
+    show();
+  });
+  for (const control of [to, by, every, keys, segments]) control.addEventListener("input", show);
+  show();
+  const bodies = {
+    zero: () => ({}),
+    emergency: () => ({ emergency: true }),
+    previous: () => ({ to: "previous" }),
+    percent: () => ({ to: target() }),
+    staircase: () => ({ to: target(), staircase: { by: percentOf(by), every: every.value.trim() } }),
+    cohort: () => ({ cohort: { keys: words(keys), segments: words(segments) } }),
+  };
+  confirm({
+    title: `${progress.phase === "rolledBack" ? "Roll back further" : "Roll back"}: ${rollout}`,
+    what: [field("Who leaves the new path", choice), asked, effect],
+    action: "Roll it back",
+    isDangerous: true,
+    check: wrong,
+    // A rollback goes by no version: it must win.
+    run: ({ reason }) =>
+      steer(app, status, "rollback", { reason }, bodies[choice.value](), `${rollout} is rolled back`),
+  });
+}
+
+export function freeze(app) {
+  const until = element("input", { id: "until", type: "datetime-local" });
+  const instant = () => (until.value === "" ? undefined : new Date(until.value));
+  confirm({
+    title: `Freeze ${app.environment}`,
+    what: [
+      paragraph("No rollout goes on until it is unfrozen. What turns rollouts back still does, and so do kills."),
+      field("Until, by your clock; empty for until somebody unfreezes it", until),
+    ],
+    action: "Freeze it",
+    check: () => (instant() && !(instant() > new Date()) ? "Choose a time that is to come, or none." : ""),
+    run: ({ reason }) =>
+      change(app, environmentPath(app.environment, "freeze"), { reason }, {
+        body: instant() ? { until: instant().toISOString() } : {},
+        done: `Changes are frozen`,
+      }),
+  });
+}
+
+export function unfreeze(app) {
+  confirm({
+    title: `Unfreeze ${app.environment}`,
+    what: [paragraph("Rollouts go on again, once all that their steps ask for is so.")],
+    action: "Unfreeze it",
+    version: app.rollouts.version,
+    run: (asked) => change(app, environmentPath(app.environment, "unfreeze"), asked, { done: "Rollouts go on again" }),
+  });
+}
