@@ -38,7 +38,8 @@ impl Keygen {
         let set = self.public.as_deref().map(|path| extended(path, &key.public())).transpose()?;
         files::create_private(&self.out, key.to_jwk().as_bytes())?;
         match (&self.public, set) {
-            (Some(path), Some(set)) => files::replace(path, set.as_bytes())?,
+            (Some(path), Some(set)) if path.exists() => files::replace(path, set.as_bytes())?,
+            (Some(path), Some(set)) => files::create(path, set.as_bytes())?,
             _ => writeln!(out, "{}", jwks(&key.public()))?,
         }
         note(format!("the private key is in {}; keep it secret, and out of version control", self.out.display()));

@@ -229,10 +229,10 @@ impl Controller {
             Some(prometheus) => prometheus.ask(&questions).await,
             None => {
                 let nobody = || Answer::none("no Prometheus was named to ask");
-                questions.into_iter().map(|question| ((question.metric, question.part), nobody())).collect()
+                questions.iter().map(|question| ((question.metric.clone(), question.part), nobody())).collect()
             }
         };
-        let decision = plan.assess(progress, definitions, state, &observations, now);
+        let decision = plan.assess(progress, definitions, state, &observations, now).cite(&questions);
         let made = self.make(name, &decision, record.entry.version, now).await;
         let progress = if matches!(made, Ok(true)) { &decision.progress } else { progress };
         let place = plan.steps().iter().position(|step| Some(&step.name) == progress.step.as_ref());

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Condition;
-use super::guard::{Finding, Observations, Reading};
+use super::guard::{Finding, Observations, Part, Question, Reading};
 use super::period::Period;
 use super::plan::{Action, Gate, OnNoData, Plan, Quantity, Requirement, ResolvedStep, Severity, Test, Trigger};
 use super::progress::{Attested, Decided, Incident, Note, Phase, Progress, Recovery, Transition};
@@ -63,6 +63,28 @@ pub struct Decision {
     pub next: Option<Timestamp>,
     /// What was measured.
     pub evidence: Vec<Reading>,
+}
+
+impl Decision {
+    /// Notes with each number which query it came of.
+    pub fn cite(mut self, questions: &[Question]) -> Decision {
+        let cite = |readings: &mut Vec<Reading>| {
+            for reading in readings {
+                let asked = |question: &&Question| {
+                    question.part == Part::Value && Some(&question.metric) == reading.metric.as_ref()
+                };
+                reading.query = questions.iter().find(asked).map(|question| question.query.clone());
+            }
+        };
+        cite(&mut self.evidence);
+        if self.verdict != Verdict::Wait {
+            cite(&mut self.progress.last.evidence);
+        }
+        if let (Verdict::RollBack, Some(incident)) = (self.verdict, &mut self.progress.incident) {
+            cite(&mut incident.evidence);
+        }
+        self
+    }
 }
 
 /// Something that keeps a rollout from going on.
