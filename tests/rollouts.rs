@@ -257,7 +257,7 @@ mod gateway {
                 let decision = world.decide("gateway").await;
                 assert_eq!(decision.verdict, Verdict::Wait, "{metric} {number}");
                 let about = |blocker: &Blocker| blocker.message.contains(metric);
-                assert!(decision.blockers.iter().any(|blocker| about(blocker)), "{:#?}", decision.blockers);
+                assert!(decision.blockers.iter().any(about), "{:#?}", decision.blockers);
             }
             world.mend();
             assert_eq!(world.decide("gateway").await.verdict, Verdict::Advance, "{metric} {number}");
