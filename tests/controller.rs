@@ -6,12 +6,13 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use flagstone::Timestamp;
-use flagstone::rollout::{CONTROLLER, Phase, Progress, Severity, To, Transition, Verb};
+use flagstone::controller::{AlertSignal, Prometheus, signals};
+use flagstone::rollout::{CONTROLLER, Part, Period, Phase, Progress, Question, Severity, To, Transition, Verb};
 use flagstone::snapshot::definitions::{Definitions, Source};
 use flagstone::snapshot::{SigningKey, TrustedKeys};
 use flagstone::store::{Log, Operation, Operator, Publication, Record, Request, Target};
@@ -370,6 +371,29 @@ fn no_rollback_is_lost() {
     }
 }
 
+/// As the server does with what Alertmanager posts.
+#[test]
+fn an_alert_turns_a_rollout_back() {
+    let place = Place::new(&plan(60).replace("20ms", "1d"));
+    place.verb(Verb::Start);
+    let _controller = place.run(&[]);
+    let alert = |status: &str| {
+        let labels = r#"{"alertname": "CallsDrop", "flagstone_rollout": "gateway", "flagstone_signal": "criticalBug"}"#;
+        let alert =
+            format!(r#"{{"status": "{status}", "labels": {labels}, "annotations": {{"summary": "Calls drop"}}}}"#);
+        for signal in signals(format!(r#"{{"version": "4", "alerts": [{alert}]}}"#).as_bytes()).unwrap() {
+            let AlertSignal { rollout, signal: name, firing, reason } = signal;
+            let verb = if firing { Verb::Signal { name } } else { Verb::Clear { name } };
+            let request = Request::new("alertmanager", reason);
+            block_on(place.operator.apply(&[Operation::Rollout { name: rollout, verb }], &request)).unwrap();
+        }
+    };
+    alert("firing");
+    let progress = place.wait_for("it is turned back", |progress| progress.phase == Phase::RolledBack);
+    let incident = progress.incident.unwrap();
+    assert!(incident.rollback_triggered && incident.reason.contains("CallsDrop: Calls drop"), "{incident:?}");
+}
+
 #[test]
 fn once_is_one_look() {
     let place = Place::new(&plan(60).replace("20ms", "0s"));
@@ -531,4 +555,82 @@ rollouts:
     let blockers = said.iter().rev().find_map(|line| line["blockers"].as_str()).unwrap();
     assert!(blockers.contains("Prometheus cannot be asked"), "{blockers}");
     assert!(!fs::read_to_string(place.path("log")).unwrap().contains("s3cret"));
+}
+
+/// Debian's Prometheus, on a folder of its own; it ends with the test.
+struct Measuring {
+    child: Child,
+    url: String,
+    /// It ends once nobody reads what it says.
+    _said: BufReader<ChildStderr>,
+    _folder: tempfile::TempDir,
+}
+
+impl Measuring {
+    fn new() -> Measuring {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("prometheus.yml"), "scrape_configs: []").unwrap();
+        let mut command = Command::new("/usr/bin/prometheus");
+        command.current_dir(folder.path()).args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"]);
+        command.arg("--web.listen-address=127.0.0.1:0").stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("/usr/bin/prometheus is missing: run '.ci/install prometheus'");
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let address = said.by_ref().lines().map_while(Result::ok).find_map(|line| {
+            let (_, address) = line.split_once("\"Listening on\" address=")?;
+            Some(address.to_owned())
+        });
+        Measuring { child, url: format!("http://{}", address.expect("it listens")), _said: said, _folder: folder }
+    }
+}
+
+impl Drop for Measuring {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_real_prometheus_is_understood() {
+    let measuring = Measuring::new();
+    let prometheus = Prometheus::new(&measuring.url, None).unwrap();
+    // No whole second, and no whole step from anything.
+    let now = Timestamp::now().plus_millis(-1);
+    let ask = |query: &str, ago: u64| {
+        let ago = Period::from_millis(ago);
+        let before = |at: Timestamp| at.plus_millis(-ago.millis().cast_signed());
+        let question = Question {
+            metric: "errors".to_owned(),
+            part: Part::Value,
+            query: query.to_owned(),
+            from: before(now.plus_millis(-3 * 1_500)),
+            to: before(now),
+            step: Period::from_millis(1_500),
+            ago,
+        };
+        block_on(prometheus.ask(&[question])).remove(&("errors".to_owned(), Part::Value)).unwrap()
+    };
+    let instants: Vec<Timestamp> = (0..4).rev().map(|place| now.plus_millis(-place * 1_500)).collect();
+    for (query, ago) in [("time()", 0), ("vector(time())", 0), ("time()", 86_400_000)] {
+        let answer = ask(query, ago);
+        assert_eq!(answer.problem, None, "{query}");
+        assert_eq!(answer.points.keys().copied().collect::<Vec<_>>(), instants, "{query}");
+        for (at, seconds) in &answer.points {
+            let asked = at.as_millis() - ago.cast_signed();
+            assert_eq!((seconds * 1000.0).round() as i64, asked, "{query}");
+        }
+    }
+    let several = "label_replace(vector(1), \"a\", \"b\", \"\", \"\") or vector(2)";
+    for (query, problem) in [
+        ("nothing_of_that_name", "finds no series"),
+        (several, "finds 2 series"),
+        ("vector(0) / 0", "the newest number is NaN"),
+        ("vector(1) / 0", "the newest number is inf"),
+        ("sum(rate(", "answered 400: bad_data"),
+        ("\"text\"", "answered 400: bad_data"),
+    ] {
+        let answer = ask(query, 0);
+        let said = answer.problem.unwrap_or_default();
+        assert!(answer.points.is_empty() && said.contains(problem), "{query}: {said}");
+    }
 }

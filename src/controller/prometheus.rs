@@ -90,8 +90,7 @@ impl Prometheus {
         // For all of them, so that a decision waits no longer where there is more to ask.
         let deadline = Instant::now() + self.patience;
         // Their own copies, for a future that holds references to them cannot be handed to a server.
-        let own: Vec<Question> = questions.to_vec();
-        let asked = own.into_iter().map(|question| async move {
+        let asked = questions.iter().cloned().map(|question| async move {
             let answer = match tokio::time::timeout_at(deadline, self.ask_one(&question)).await {
                 Ok(answer) => answer.unwrap_or_else(Answer::none),
                 Err(_) => Answer::none(format!("Prometheus gave no answer within {:?}", self.patience)),

@@ -57,6 +57,22 @@ export function publishedProject(definitions) {
         },
       };
     },
+    /** Starts a controller, and returns how to end it. */
+    async control(...args) {
+      const to = ["--environment", "production", "--store", "published", "--key", "key.jwk", "--log", "error"];
+      const fixed = ["rollout", "run", ...to];
+      const child = spawn(binary, [...fixed, ...args], { cwd: folder, stdio: ["ignore", "pipe", "inherit"] });
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      const failed = ended.then((code) => Promise.reject(new Error(`the controller ended with ${code}`)));
+      await Promise.race([new Promise((said) => createInterface(child.stdout).once("line", said)), failed]);
+      failed.catch(() => undefined);
+      return {
+        async close() {
+          child.kill();
+          await ended;
+        },
+      };
+    },
     remove: () => rmSync(folder, { recursive: true }),
   };
   project.publish(definitions);
