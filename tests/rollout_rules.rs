@@ -301,7 +301,7 @@ fn every_row_of_the_table_of_decisions() {
     });
     add("rolled back", case, scene().rolled_back(2), Verify, ZERO, None);
     add("rolled back", case, escalated.clone(), Verify, ZERO, None);
-    let case = "recovery is awaited, and its time is over";
+    let case = "recovery is awaited, its time is over, and traffic or health is known not to have followed";
     let late = |share| scene().rolled_back(5).with(|scene| scene.share = share);
     add("rolled back", case, late(Some(0.2)), Escalate, ZERO, None);
     add("rolled back", case, late(None), Escalate, ZERO, None);
@@ -865,6 +865,7 @@ fn errors(plan: &str) -> String {
     rules: [{{id: r, when: {{attribute: a, equals: b}}, serve: {{ramp: {{percent: 0, serve: on}}}}}}]
     default: {{ramp: {{percent: 0, serve: on}}}}
   plain: {{salt: p-1, default: on}}
+  open: {{salt: open-1, default: {{ramp: {{percent: 2, serve: on}}}}}}
   scheduled: {{salt: s-1, default: {{ramp: {{schedule: {{before: 0, steps: [{{at: 2025-01-10T08:00:00Z, percent: 10}}]}}, serve: on}}}}}}
 rollouts:
   {plan}
@@ -912,6 +913,10 @@ fn every_complaint_of_lint() {
         (top("afterRollback: {gates: [{metric: m, value: < 1}]}"), "unknown metric `m`"),
         ("r: {flags: [f], steps: []}".to_owned(), "the rollout has no steps"),
         ("r: {flags: [plain], steps: [{percent: 1}]}".to_owned(), "the default of `plain` is no ramp"),
+        (
+            "r: {flags: [open], steps: [{percent: 1}]}".to_owned(),
+            "lets 2% in before the rollout starts, and its first step 1%",
+        ),
         (
             "r: {flags: [scheduled], steps: [{percent: 1}]}".to_owned(),
             "the default of `scheduled` follows a schedule, and a rollout never goes on by the clock alone",

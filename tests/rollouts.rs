@@ -140,7 +140,13 @@ async fn runs_into(world: impl AsyncFn() -> World, rollout: &str, cases: Vec<Cas
         assert_eq!((world.progress(rollout).phase, world.step(rollout)), (phase, place), "{what}");
         match then {
             Then::Held => world.act(rollout, "ana", Verb::Resume).await,
-            _ => world.act(rollout, "ana", Verb::Retry).await,
+            _ => {
+                // What somebody raised, somebody takes back before it begins again.
+                for name in world.progress(rollout).signals.clone().into_keys() {
+                    world.act(rollout, "ana", Verb::Clear { name }).await;
+                }
+                world.act(rollout, "ana", Verb::Retry).await;
+            }
         }
         assert_eq!(world.progress(rollout).phase, Phase::Running, "{what}");
         assert!(world.state.flags.values().all(|flag| flag.killed.is_none()), "{what}");

@@ -57,7 +57,7 @@ pub struct Serve {
     #[arg(long, value_name = "FILE")]
     aliases: Option<PathBuf>,
     /// Where to ask for what rollouts measure; a token for it comes from FLAGSTONE_PROMETHEUS_TOKEN
-    #[arg(long, value_name = "URL", env = "FLAGSTONE_PROMETHEUS")]
+    #[arg(long, value_name = "URL", env = "FLAGSTONE_PROMETHEUS", hide_env_values = true)]
     prometheus: Option<String>,
     /// Let environment variables pin flags where this server evaluates them: FLAGSTONE_PIN_… and, with a FILE, those that it
     /// names. What it serves for others to evaluate is as it was signed

@@ -178,9 +178,12 @@ impl Collector for Standings {
             }
             Ok::<(), fmt::Error>(())
         };
+        // A gate and a trigger may have the same name.
+        let kind = |reading: &Reading| if reading.action.is_some() { "trigger" } else { "gate" };
         let guard = |reading: &Reading| {
             vec![
                 ("guard", reading.guard.clone()),
+                ("kind", kind(reading).to_owned()),
                 ("metric", reading.metric.clone().unwrap_or_default()),
                 ("condition", reading.condition.clone().unwrap_or_default()),
             ]
@@ -214,7 +217,7 @@ impl Collector for Standings {
         gauge("rollout_guard_finding", "What came of it", &|standing| {
             let finding = |reading: &Reading| {
                 let said = name(reading.finding);
-                (vec![("guard", reading.guard.clone()), ("finding", said)], 1.0)
+                (vec![("guard", reading.guard.clone()), ("kind", kind(reading).to_owned()), ("finding", said)], 1.0)
             };
             standing.evidence.iter().map(finding).collect()
         })

@@ -92,8 +92,8 @@ impl Prometheus {
         // Their own copies, for a future that holds references to them cannot be handed to a server.
         let asked = questions.iter().cloned().map(|question| async move {
             let answer = match tokio::time::timeout_at(deadline, self.ask_one(&question)).await {
-                Ok(answer) => answer.unwrap_or_else(Answer::none),
-                Err(_) => Answer::none(format!("Prometheus gave no answer within {:?}", self.patience)),
+                Ok(answer) => answer.unwrap_or_else(Answer::failed),
+                Err(_) => Answer::failed(format!("Prometheus gave no answer within {:?}", self.patience)),
             };
             ((question.metric, question.part), Answer { query: Some(question.query), ..answer })
         });
@@ -212,7 +212,7 @@ fn answer(question: &Question, data: Data) -> Result<Answer, String> {
                 values.extend(value);
                 values
             }
-            Err(none) if none.is_empty() => return Err("the query finds no series".to_owned()),
+            Err(none) if none.is_empty() => return Ok(Answer::none("the query finds no series")),
             Err(several) => {
                 let many = several.len();
                 return Err(format!("the query finds {many} series, not one; bring them together, as by sum()"));

@@ -228,7 +228,7 @@ impl Controller {
         let observations: Observations = match &self.options.prometheus {
             Some(prometheus) => prometheus.ask(&questions).await,
             None => {
-                let nobody = || Answer::none("no Prometheus was named to ask");
+                let nobody = || Answer::failed("no Prometheus was named to ask");
                 questions.into_iter().map(|question| ((question.metric, question.part), nobody())).collect()
             }
         };

@@ -148,13 +148,14 @@ impl Blocker {
 /// | running | none of this, and there is a next step | advance | running at the next step |
 /// | running | none of this, and there is none | complete | completed |
 /// | rolled back | recovery is awaited or escalated, traffic and health have followed | verify | recovery verified |
-/// | rolled back | recovery is awaited, and its time is over | escalate | recovery escalated |
+/// | rolled back | recovery is awaited, its time is over, and traffic or health is known not to have followed | escalate | recovery escalated |
 /// | rolled back | else | wait | |
 /// | completed | | wait | |
 ///
 /// Gates count what was measured a window after the step began, for before that a query looks at the step before; so do triggers
-/// that act on no data. Else triggers count what was measured in this attempt; those that hold or step down, what is newer than
-/// the last review (`resume`).
+/// that act on no data. Else triggers count what was measured in this attempt; those that hold or step down, what was measured a
+/// window after the last review (`resume`, or stepping down), and signals raised after it. A signal that was raised before lets
+/// nothing go on until it is cleared.
 pub fn decide(plan: &Plan, standing: &Standing, observations: &Observations, now: Timestamp) -> Decision {
     let steps = plan.steps();
     let progress = &standing.progress;
@@ -215,7 +216,13 @@ impl Decider<'_> {
                     _ => return self.step_down(place - 1, why, evidence),
                 },
                 Action::Hold if phase == Phase::Running => {
-                    let held = Progress { phase: Phase::Held, since: self.now, ..self.progress.clone() };
+                    let held = Progress {
+                        phase: Phase::Held,
+                        since: self.now,
+                        held: Some(self.note(why.clone())),
+                        attested: self.attested_without_approvals(),
+                        ..self.progress.clone()
+                    };
                     return self.done(Verdict::Hold, Transition::Held, held, why, evidence);
                 }
                 Action::StepDown | Action::Hold => {}
@@ -223,12 +230,9 @@ impl Decider<'_> {
         }
         match phase {
             Phase::Held => {
-                let Decided { author, reason, .. } = &self.progress.last;
-                let why = match self.progress.last.what {
-                    Transition::Held | Transition::SteppedDown | Transition::CohortRolledBack => {
-                        format!("held by {author}: {reason}")
-                    }
-                    _ => "held".to_owned(),
+                let why = match &self.progress.held {
+                    Some(Note { author, reason, .. }) => format!("held by {author}: {reason}"),
+                    None => "held".to_owned(),
                 };
                 let held = Blocker::new(BlockerKind::Held, format!("{why}; look at it, then `resume` or `rollback`"));
                 self.wait([&[held], obstacles].concat(), evidence)
@@ -322,28 +326,27 @@ impl Decider<'_> {
     }
 
     fn trigger(&self, trigger: &Trigger) -> Reading {
-        let Some(test) = trigger.test() else {
-            let name = trigger.signal.clone().unwrap_or_default();
-            let raised = self.progress.signals.get(&name);
-            return Reading {
-                guard: trigger.called(),
-                metric: None,
-                quantity: None,
-                condition: None,
-                value: None,
-                baseline: None,
-                samples: None,
-                query: None,
-                action: None,
-                finding: if raised.is_some() { Finding::Holds } else { Finding::Fails },
-                note: raised.map(|Note { author, reason, at }| format!("raised by {author} at {at}: {reason}")),
-            };
-        };
         let reviewed = match trigger.action() {
             Action::Hold | Action::StepDown => self.progress.reviewed,
             Action::Rollback | Action::RollbackToPrevious => None,
         };
-        let since = reviewed.map_or(self.progress.started, |reviewed| reviewed.max(self.progress.started));
+        let Some(test) = trigger.test() else {
+            let raised = trigger.signal.as_ref().and_then(|name| self.progress.signals.get(name));
+            let finding = match raised {
+                None => Finding::Fails,
+                // Somebody has looked at it: it stops nothing again, and lets nothing go on.
+                Some(note) if reviewed.is_some_and(|reviewed| note.at <= reviewed) => Finding::Pending,
+                Some(_) => Finding::Holds,
+            };
+            let note = raised.map(|Note { author, reason, at }| format!("raised by {author} at {at}: {reason}"));
+            return Reading { note, ..Reading::of(trigger.called(), finding) };
+        };
+        let since = match reviewed {
+            Some(reviewed) => self.window(&test).after(reviewed),
+            // By a clock that was wrong, it may not have begun yet: then all counts that is looked back on.
+            None if self.progress.started > self.now => Timestamp::from_millis(i64::MIN),
+            None => self.progress.started,
+        };
         let reading = self.read(trigger.called(), &test, since);
         // Where the step has only begun, what lets people in may have done so just now.
         let silent = self.plan.looks_back(&test).after(self.measured_from(&test));
@@ -361,8 +364,15 @@ impl Decider<'_> {
 
     /// When the window of a guard's metric has come to lie in the step.
     fn measured_from(&self, test: &Test<'_>) -> Timestamp {
-        let window = self.plan.metrics.get(test.metric).map_or(Period::ZERO, |metric| metric.window());
-        window.after(self.progress.entered)
+        self.window(test).after(self.progress.entered)
+    }
+
+    fn window(&self, test: &Test<'_>) -> Period {
+        self.plan.metrics.get(test.metric).map_or(Period::ZERO, |metric| metric.window())
+    }
+
+    fn note(&self, reason: String) -> Note {
+        Note { author: CONTROLLER.to_owned(), reason, at: self.now }
     }
 
     fn read(&self, guard: String, test: &Test<'_>, since: Timestamp) -> Reading {
@@ -389,6 +399,7 @@ impl Decider<'_> {
             since: self.now,
             resumed: false,
             reviewed: Some(self.now),
+            held: Some(self.note(why.clone())),
             attested: self.attested_without_approvals(),
             ..self.progress.clone()
         };
@@ -405,8 +416,7 @@ impl Decider<'_> {
     }
 
     fn roll_back(&self, way: &Way, why: String, evidence: Vec<Reading>) -> Decision {
-        let by = Note { author: CONTROLLER.to_owned(), reason: why, at: self.now };
-        let progress = self.progress.turned_back(self.plan, way, &by, evidence.clone());
+        let progress = self.progress.turned_back(self.plan, way, &self.note(why), evidence.clone());
         Decision { verdict: Verdict::RollBack, progress, blockers: Vec::new(), next: None, evidence }
     }
 
@@ -423,10 +433,14 @@ impl Decider<'_> {
         let at = self.plan.percent(self.progress).unwrap_or_default();
         let percent = at.minus(stairs.by).max(stairs.to);
         if percent == stairs.to {
-            let to = if percent == Percent::default() { To::Zero } else { To::Percent(percent) };
-            let severity = self.progress.incident.as_ref().map_or(Severity::Warning, |incident| incident.severity);
             let why = self.progress.incident.as_ref().map_or(String::new(), |incident| incident.reason.clone());
-            return self.roll_back(&Way { to, severity, triggered: false }, why, evidence);
+            let way = Way { to: percent.into(), severity: Severity::Warning, triggered: false };
+            let mut decision = self.roll_back(&way, why, evidence);
+            // It is the incident for which it went down.
+            if let (Some(begun), Some(ended)) = (&self.progress.incident, &mut decision.progress.incident) {
+                *ended = Incident { recovery: ended.recovery, ..begun.clone() };
+            }
+            return decision;
         }
         let next = stairs.every.after(self.now);
         let staircase = Some(super::progress::Staircase { next, ..stairs.clone() });
@@ -460,9 +474,11 @@ impl Decider<'_> {
             }
         }
         readings.extend(after.gates.iter().map(|gate| match gate.test() {
-            Some(test) => self.read(gate.called(), &test, self.progress.since),
+            // What was measured before does not say that it is well now.
+            Some(test) => self.read(gate.called(), &test, self.window(&test).after(self.progress.since)),
             None => nothing(gate),
         }));
+        let known = |reading: &&Reading| reading.finding != Finding::Pending;
         let not_yet: Vec<&Reading> = readings.iter().filter(|reading| reading.finding != Finding::Holds).collect();
         let within = after.within.unwrap_or(RECOVERY).after(incident.at.max(self.progress.since));
         let recovered =
@@ -472,7 +488,9 @@ impl Decider<'_> {
             return self.done(Verdict::Verify, Transition::Verified, recovered(Recovery::Verified), why, readings);
         }
         let missing: Vec<String> = not_yet.iter().map(|reading| said(reading)).collect();
-        if incident.recovery == Recovery::Awaited && within <= self.now {
+        // Where it is only not known for long enough, it is waited for.
+        let over = within <= self.now && not_yet.iter().any(known);
+        if incident.recovery == Recovery::Awaited && over {
             let why = format!("after the rollback it should be so, and is not: {}", missing.join("; "));
             return self.done(Verdict::Escalate, Transition::Escalated, recovered(Recovery::Escalated), why, readings);
         }
@@ -502,19 +520,8 @@ impl Decider<'_> {
 }
 
 fn nothing(gate: &Gate) -> Reading {
-    Reading {
-        guard: gate.called(),
-        metric: Some(gate.metric.clone()),
-        quantity: None,
-        condition: None,
-        value: None,
-        baseline: None,
-        samples: None,
-        query: None,
-        action: None,
-        finding: Finding::NoData,
-        note: Some("the gate does not say what must be so".to_owned()),
-    }
+    let note = Some("the gate does not say what must be so".to_owned());
+    Reading { metric: Some(gate.metric.clone()), note, ..Reading::of(gate.called(), Finding::NoData) }
 }
 
 fn is_open(trigger: &Trigger, reading: &Reading) -> bool {
@@ -534,8 +541,9 @@ fn said(reading: &Reading) -> String {
     let mut text = format!("{:?}", reading.guard);
     let number = |number: f64| format!("{}", (number * 1e6).round() / 1e6);
     text.push_str(match reading.finding {
-        Finding::Holds => " holds",
+        Finding::Holds | Finding::Pending if reading.metric.is_none() => " is raised; `clear` takes it back",
         Finding::Pending if reading.value.is_none() => " is not measured in this step yet",
+        Finding::Holds => " holds",
         Finding::Pending => " holds, but not for long enough yet",
         Finding::Fails => " does not hold",
         Finding::NoData | Finding::Silence => " has no data",
@@ -558,6 +566,13 @@ pub enum To {
     Previous,
     /// To a percent, no higher than it is.
     Percent(Percent),
+}
+
+impl From<Percent> for To {
+    /// Nobody is zero, which takes people off lists, too.
+    fn from(percent: Percent) -> To {
+        if percent == Percent::default() { To::Zero } else { To::Percent(percent) }
+    }
 }
 
 /// A way back.
@@ -591,11 +606,6 @@ impl Progress {
             evidence: evidence.clone(),
             recovery: if checked { Recovery::Awaited } else { Recovery::Unchecked },
         };
-        // Down a staircase it is the same incident.
-        let incident = match (&self.incident, self.phase) {
-            (Some(begun), Phase::RollingBack) => Incident { recovery: incident.recovery, ..begun.clone() },
-            _ => incident,
-        };
         Progress {
             phase: Phase::RolledBack,
             step,
@@ -603,6 +613,7 @@ impl Progress {
             entered: at,
             since: at,
             resumed: false,
+            held: None,
             staircase: None,
             incident: Some(incident),
             last: Decided { what: Transition::RolledBack, author, reason, at, evidence },

@@ -62,18 +62,17 @@ impl Plan {
                 obstacles.push(Blocker::new(BlockerKind::Changed, message));
             }
         }
-        if let Some(frozen) = &state.frozen {
-            let still = frozen.until.is_none_or(|until| now < until);
-            let message = format!("changes are frozen by {}: {}", frozen.by.author, frozen.by.reason);
-            if still {
-                obstacles.push(Blocker { until: frozen.until, ..Blocker::new(BlockerKind::Freeze, message) });
-            }
-        }
+        obstacles.extend(frozen(state, now));
         obstacles
     }
 
+    /// What keeps anybody from being let in now: a freeze of the environment or of the plan, or that no window is open.
+    pub(crate) fn shut(&self, state: &State, now: Timestamp) -> Vec<Blocker> {
+        frozen(state, now).into_iter().chain(self.closed(now)).collect()
+    }
+
     /// What of the calendar keeps it from going on.
-    pub(super) fn closed(&self, now: Timestamp) -> Vec<Blocker> {
+    pub(crate) fn closed(&self, now: Timestamp) -> Vec<Blocker> {
         let mut closed = Vec::new();
         if let Some(freeze) = self.freezes.iter().find(|freeze| freeze.covers(now)) {
             let why = freeze.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
@@ -91,11 +90,35 @@ impl Plan {
     }
 }
 
+fn frozen(state: &State, now: Timestamp) -> Option<Blocker> {
+    let frozen = state.frozen.as_ref().filter(|frozen| frozen.until.is_none_or(|until| now < until))?;
+    let message = format!("changes are frozen by {}: {}; `unfreeze` lifts it", frozen.by.author, frozen.by.reason);
+    Some(Blocker { until: frozen.until, ..Blocker::new(BlockerKind::Freeze, message) })
+}
+
 impl Setting {
     /// Sets the flag so. What it says nothing of is as defined.
     pub(crate) fn set(&self, state: &mut FlagState) {
         state.enabled = self.enabled;
         state.percent = PercentState { default: self.percent, rules: self.rules.clone() };
+    }
+
+    /// The same, but nowhere above what the flag is set to, and not enabled where somebody disabled it.
+    #[must_use]
+    pub(crate) fn no_higher_than(mut self, actual: &FlagState) -> Setting {
+        let lower = |wanted: &mut Percent, actual: Option<&Percent>| {
+            *wanted = actual.map_or(*wanted, |actual| (*wanted).min(*actual));
+        };
+        if let Some(wanted) = &mut self.percent {
+            lower(wanted, actual.percent.default.as_ref());
+        }
+        for (rule, wanted) in &mut self.rules {
+            lower(wanted, actual.percent.rules.get(rule));
+        }
+        if actual.enabled == Some(false) {
+            self.enabled = actual.enabled;
+        }
+        self
     }
 
     fn differences(&self, key: &str, actual: &FlagState) -> Vec<String> {

@@ -50,12 +50,19 @@ pub struct Answer {
     pub problem: Option<String>,
     /// The query, for the evidence.
     pub query: Option<String>,
+    /// Whether asking failed, so that it is not even known that there is nothing.
+    pub failed: bool,
 }
 
 impl Answer {
     /// No data, and why.
     pub fn none(problem: impl Into<String>) -> Answer {
         Answer { problem: Some(problem.into()), ..Answer::default() }
+    }
+
+    /// No answer, and why.
+    pub fn failed(problem: impl Into<String>) -> Answer {
+        Answer { failed: true, ..Answer::none(problem) }
     }
 }
 
@@ -99,6 +106,25 @@ pub struct Reading {
     pub note: Option<String>,
 }
 
+impl Reading {
+    /// What is found where nothing is measured.
+    pub(super) fn of(guard: String, finding: Finding) -> Reading {
+        Reading {
+            guard,
+            metric: None,
+            quantity: None,
+            condition: None,
+            value: None,
+            baseline: None,
+            samples: None,
+            query: None,
+            action: None,
+            finding,
+            note: None,
+        }
+    }
+}
+
 /// Whether a guard found what it looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -111,7 +137,8 @@ pub enum Finding {
     Fails,
     /// Too little is known.
     NoData,
-    /// Nothing at all is known of the whole time that the guard looks back.
+    /// There is nothing at all to measure, for the whole time that the guard looks back. That Prometheus does not answer, or that
+    /// there are too few samples, is no silence.
     Silence,
 }
 
@@ -187,17 +214,10 @@ impl Plan {
         now: Timestamp,
     ) -> Reading {
         let mut reading = Reading {
-            guard,
             metric: Some(test.metric.to_owned()),
             quantity: Some(test.quantity),
             condition: Some(test.condition.to_string()),
-            value: None,
-            baseline: None,
-            samples: None,
-            query: None,
-            action: None,
-            finding: Finding::Silence,
-            note: None,
+            ..Reading::of(guard, Finding::NoData)
         };
         let Some(metric) = self.metrics.get(test.metric) else {
             reading.note = Some(format!("the plan has no metric `{}`", test.metric));
@@ -217,19 +237,21 @@ impl Plan {
             .find_map(|part| known(part)?.problem.clone())
             .or_else(|| newest.note(metric).filter(|_| !measured.is_empty()));
 
-        let (mut good, mut bad, mut missing) = (0, 0, 0);
+        let (mut bad, mut missing) = (0, 0);
         for point in &measured {
             match point.number.map(|number| test.condition.holds(number)) {
-                Some(true) => good += 1,
+                Some(true) => {}
                 Some(false) => bad += 1,
                 None => missing += 1,
             }
         }
+        let answered = known(Part::Value).is_some_and(|answer| !answer.failed);
+        let silent = answered && measured.iter().all(|point| point.value.is_none());
         // What is newest decides first: a guard whose condition just broke has found that.
         let newest = newest.number.map(|number| test.condition.holds(number));
         reading.finding = match newest {
             _ if measured.is_empty() => Finding::Pending,
-            None if good + bad == 0 && measured.len() == points => Finding::Silence,
+            None if silent && measured.len() == points => Finding::Silence,
             None => Finding::NoData,
             Some(false) => Finding::Fails,
             Some(true) if bad > 0 => Finding::Pending,
@@ -254,6 +276,7 @@ pub(super) fn most_points(interval: Period) -> Option<Period> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Measured {
     number: Option<f64>,
+    value: Option<f64>,
     baseline: Option<f64>,
     samples: Option<f64>,
     too_few: bool,
@@ -266,13 +289,12 @@ impl Measured {
             answer.points.get(&at).copied().filter(|number: &f64| number.is_finite())
         };
         let value = known(Part::Value);
-        let floor = metric.floor.unwrap_or(0.0);
         let baseline = match &metric.baseline {
             Some(Baseline::Value(value)) => Some(*value),
             Some(_) => known(Part::Baseline),
             None => None,
         };
-        let baseline = baseline.map(|baseline| baseline.max(floor));
+        let baseline = baseline.map(|baseline| metric.floor.map_or(baseline, |floor| baseline.max(floor)));
         let samples = metric.samples.as_ref().and_then(|_| known(Part::Samples));
         let enough = match (&metric.samples, metric.minimum_samples) {
             (Some(_), Some(minimum)) => samples.is_some_and(|samples| samples >= minimum),
@@ -281,10 +303,13 @@ impl Measured {
         let number = value.filter(|_| enough).and_then(|value| match test.quantity {
             Quantity::Value => Some(value),
             Quantity::Delta => Some(value - baseline?),
+            // What is the same is no worse and no better, if it is nothing, too. Against nothing, anything is infinitely more.
+            Quantity::Ratio if Some(value) == baseline => Some(1.0),
             Quantity::Ratio => Some(value / baseline?),
+            Quantity::Improvement if Some(value) == baseline => Some(0.0),
             Quantity::Improvement => Some((baseline? - value) / baseline?),
         });
-        Measured { number: number.filter(|number| number.is_finite()), baseline, samples, too_few: !enough }
+        Measured { number: number.filter(|number| !number.is_nan()), value, baseline, samples, too_few: !enough }
     }
 
     fn note(&self, metric: &Metric) -> Option<String> {

@@ -108,6 +108,7 @@ impl Lint<'_> {
                 self.ramp(&path.key("flags"), found.default.as_ref(), &format!("the default of `{flag}`"));
             }
         }
+        self.before_the_start(path, plan);
         let (mut percent, mut start) = (Percent::default(), None);
         for (index, step) in plan.steps.iter().enumerate() {
             let path = path.key("steps").index(index);
@@ -178,6 +179,33 @@ impl Lint<'_> {
         }
         for (index, _) in plan.steps.iter().enumerate().filter(|(_, step)| step.name.as_deref() == Some("")) {
             self.error(&path.key("steps").index(index).key("name"), "the name is empty", None);
+        }
+    }
+
+    /// Nobody is to be in by the definitions who is not by the first step.
+    fn before_the_start(&mut self, path: &Path, plan: &Plan) {
+        let Some(first) = plan.steps().into_iter().next() else { return };
+        for flag in &plan.flags {
+            let (Some(found), Some(setting)) = (self.definitions.flags.get(flag), first.settings.get(flag)) else {
+                continue;
+            };
+            let rules = found.rules.iter().filter_map(|rule| {
+                let id = rule.id.as_ref()?;
+                Some((format!("the rule `{id}` of `{flag}`"), &rule.serve, *setting.rules.get(id)?))
+            });
+            let default = found.default.as_ref().zip(setting.percent);
+            let default = default.map(|(serve, percent)| (format!("the default of `{flag}`"), serve, percent));
+            let defined: Vec<_> = default.into_iter().chain(rules).collect();
+            for (what, serve, percent) in defined {
+                if let Serve::Ramp { ramp } = serve
+                    && let Some(defined) = ramp.percent.filter(|defined| *defined > percent)
+                {
+                    let message =
+                        format!("{what} lets {defined}% in before the rollout starts, and its first step {percent}%");
+                    let suggestion = format!("write `percent: {percent}` into the flag");
+                    self.complaints.push(Complaint { path: path.key("flags"), message, suggestion: Some(suggestion) });
+                }
+            }
         }
     }
 

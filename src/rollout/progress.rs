@@ -33,6 +33,9 @@ pub struct Progress {
     /// Whether the step's ceiling was lifted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resumed: bool,
+    /// Who or what stopped it, until somebody resumes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Note>,
     /// When somebody last looked at what had stopped it: triggers that only stop count what is newer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reviewed: Option<Timestamp>,
@@ -175,7 +178,9 @@ pub enum Transition {
     Advanced,
     /// It has been through all of its steps.
     Completed,
-    /// Somebody approved of going on, or attested to something.
+    /// Somebody approved of going on.
+    Approved,
+    /// Somebody attested to something.
     Attested,
     /// It was stopped.
     Held,
@@ -210,6 +215,7 @@ impl Transition {
             Transition::Started => "started",
             Transition::Advanced => "advanced",
             Transition::Completed => "completed",
+            Transition::Approved => "approved",
             Transition::Attested => "attested",
             Transition::Held => "held",
             Transition::Resumed => "resumed",
@@ -227,10 +233,28 @@ impl Transition {
     }
 }
 
+impl Transition {
+    /// Whether the flags are set to what comes of it. All else is noted, and leaves them as they are.
+    pub(crate) fn sets_flags(self) -> bool {
+        matches!(self, Transition::Started | Transition::Retried | Transition::Advanced | Transition::Resumed)
+            || self.goes_down()
+    }
+
+    /// Whether nobody may come in by it.
+    pub(crate) fn goes_down(self) -> bool {
+        matches!(self, Transition::SteppedDown | Transition::RollingBack | Transition::Lowered | Transition::RolledBack)
+    }
+}
+
 impl Progress {
     /// Whether it moves by itself, or may come to.
     pub fn is_active(&self) -> bool {
         matches!(self.phase, Phase::Running | Phase::Held | Phase::RollingBack)
+    }
+
+    /// Whether anybody may be on the new path by it who is to be turned back yet.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_active() || (self.phase == Phase::RolledBack && (self.step.is_some() || self.percent.is_some()))
     }
 
     /// Whether a controller has anything to look at.

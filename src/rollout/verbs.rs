@@ -1,5 +1,6 @@
 //! What people can do to a rollout.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::decide::{To, Way};
@@ -21,7 +22,7 @@ use crate::snapshot::definitions::Percent;
 /// | rollback | | turns back | turns back | turns back at once | turns back further | turns back |
 /// | staircase | | goes down in steps | goes down in steps | | | goes down in steps |
 /// | roll back a cohort | | stops | is noted | is noted | is noted | is noted |
-/// | signal, clear | | is noted | is noted | is noted | | |
+/// | signal, clear | | is noted | is noted | is noted | is noted | |
 ///
 /// What is empty is refused, with what to do in its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +89,11 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Verb {
+    /// Whether it may let people in who were not.
+    pub(crate) fn lets_in(&self) -> bool {
+        matches!(self, Verb::Start | Verb::Retry)
+    }
+
     /// What the command line and the HTTP interface call it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -140,17 +146,18 @@ impl Verb {
                 let role = plan.approving(step, role.as_deref(), by)?;
                 let what = format!("approval of {role}");
                 let given = Attested { what, role: Some(role), step: step.name.clone(), by: by.clone() };
-                Ok(Progress { last: decided(Transition::Attested), ..old.with(given) })
+                Ok(Progress { last: decided(Transition::Approved), ..old.with(given) })
             }
             (Verb::Attest { what }, Phase::Running | Phase::Held) => {
-                let role = plan.attesting(what, &steps, by)?;
+                let role = plan.attesting(what, step, &steps, by)?;
                 let step = progress.step.clone().unwrap_or_default();
                 let given = Attested { what: what.clone(), role, step, by: by.clone() };
                 Ok(Progress { last: decided(Transition::Attested), ..old.with(given) })
             }
 
             (Verb::Hold, Phase::Running) => {
-                Ok(Progress { phase: Phase::Held, since: by.at, last: decided(Transition::Held), ..old })
+                let held = Some(by.clone());
+                Ok(Progress { phase: Phase::Held, since: by.at, held, last: decided(Transition::Held), ..old })
             }
             (Verb::Hold, Phase::Held) => refuse("it is held already"),
             (Verb::Hold, Phase::RollingBack) => {
@@ -161,6 +168,7 @@ impl Verb {
                 phase: Phase::Running,
                 since: if phase == Phase::Held { by.at } else { progress.since },
                 reviewed: Some(by.at),
+                held: None,
                 // What is resumed at a ceiling goes past it; what was held before it got there does not.
                 resumed: progress.resumed || phase == Phase::Running,
                 last: decided(Transition::Resumed),
@@ -176,6 +184,10 @@ impl Verb {
                 refuse("it is completed; `rollback` turns it back")
             }
 
+            (Verb::Retry, Phase::RolledBack) if !progress.signals.is_empty() => {
+                let raised: Vec<&str> = progress.signals.keys().map(String::as_str).collect();
+                refuse(format!("what turned it back is still the case: `clear` {} first", raised.join(", ")))
+            }
             (Verb::Retry, Phase::RolledBack) => {
                 let place =
                     steps.iter().position(|step| Some(&step.name) == progress.step.as_ref()).unwrap_or_default();
@@ -205,11 +217,10 @@ impl Verb {
                     return refuse("a staircase needs stairs; give how many percentage points it goes down at once");
                 }
                 let percent = at.minus(*points).max(*to);
-                let way = Way { to: To::Percent(percent), severity: Severity::Warning, triggered: false };
+                let way = Way { to: percent.into(), severity: Severity::Warning, triggered: false };
                 let turned = progress.turned_back(plan, &way, by, Vec::new());
                 if percent == *to {
-                    let to = if *to == Percent::default() { To::Zero } else { To::Percent(*to) };
-                    return Ok(progress.turned_back(plan, &Way { to, ..way }, by, Vec::new()));
+                    return Ok(turned);
                 }
                 let stairs = Staircase { by: *points, every: *every, next: every.after(by.at), to: *to };
                 let last = decided(Transition::RollingBack);
@@ -221,10 +232,11 @@ impl Verb {
             (Verb::CohortRolledBack, _) => {
                 let running = phase == Phase::Running;
                 let (phase, since) = if running { (Phase::Held, by.at) } else { (phase, progress.since) };
-                Ok(Progress { phase, since, last: decided(Transition::CohortRolledBack), ..old })
+                let held = if running { Some(by.clone()) } else { progress.held.clone() };
+                Ok(Progress { phase, since, held, last: decided(Transition::CohortRolledBack), ..old })
             }
 
-            (Verb::Signal { name }, Phase::Running | Phase::Held | Phase::RollingBack) => {
+            (Verb::Signal { name }, Phase::Running | Phase::Held | Phase::RollingBack | Phase::RolledBack) => {
                 plan.check_signal(name)?;
                 // Alerts say it again and again; whoever raised it first stands on record.
                 if progress.signals.contains_key(name) {
@@ -234,7 +246,7 @@ impl Verb {
                 signals.insert(name.clone(), by.clone());
                 Ok(Progress { signals, last: decided(Transition::Signalled), ..old })
             }
-            (Verb::Clear { name }, Phase::Running | Phase::Held | Phase::RollingBack) => {
+            (Verb::Clear { name }, Phase::Running | Phase::Held | Phase::RollingBack | Phase::RolledBack) => {
                 plan.check_signal(name)?;
                 let mut signals = progress.signals.clone();
                 if signals.remove(name).is_none() {
@@ -242,8 +254,8 @@ impl Verb {
                 }
                 Ok(Progress { signals, last: decided(Transition::Cleared), ..old })
             }
-            (Verb::Signal { .. } | Verb::Clear { .. }, _) => {
-                refuse("no trigger is watched any more; what was wrong belongs to the incident")
+            (Verb::Signal { .. } | Verb::Clear { .. }, Phase::Completed) => {
+                refuse("it is completed, and no trigger is watched any more; `rollback` turns it back")
             }
         }
     }
@@ -261,6 +273,7 @@ fn begin(step: &ResolvedStep, attempt: u32, by: &Note) -> Progress {
         since: by.at,
         resumed: false,
         reviewed: None,
+        held: None,
         attested: Vec::new(),
         signals: std::collections::BTreeMap::new(),
         staircase: None,
@@ -307,14 +320,23 @@ impl Plan {
     }
 
     /// The role in which somebody attests to something.
-    fn attesting(&self, what: &str, steps: &[ResolvedStep], by: &Note) -> Result<Option<String>, Refusal> {
+    fn attesting(
+        &self,
+        what: &str,
+        step: Option<&ResolvedStep>,
+        steps: &[ResolvedStep],
+        by: &Note,
+    ) -> Result<Option<String>, Refusal> {
+        // What the step itself asks for comes first.
         let requirements = || {
-            let all = steps.iter().flat_map(|step| &step.requires);
+            let all = step.into_iter().chain(steps).flat_map(|step| &step.requires);
             all.filter(|requirement| requirement.approval.is_none())
         };
         let Some(requirement) = requirements().find(|requirement| requirement.attestation.as_deref() == Some(what))
         else {
-            let all: Vec<String> = requirements().map(|requirement| format!("{:?}", requirement.called())).collect();
+            let all: BTreeSet<String> =
+                requirements().map(|requirement| format!("{:?}", requirement.called())).collect();
+            let all: Vec<String> = all.into_iter().collect();
             return refuse(match all.is_empty() {
                 true => "the plan asks nobody to attest to anything".to_owned(),
                 false => format!("the plan does not ask for {what:?}; it asks for {}", all.join(", ")),

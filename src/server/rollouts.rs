@@ -1,11 +1,12 @@
 //! Rollouts under `/admin/v1/environments/{environment}`: where they stand, what happened to them, what people do to them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get, post};
+use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -21,8 +22,8 @@ use crate::store::{Operation, Passage};
 
 /// How many decisions a page has at most.
 const MAX_PAGE: usize = 500;
-/// How often a signal is raised anew where the rollout moved meanwhile.
-const SIGNAL_TRIES: u32 = 5;
+/// Whoever looks waits no longer than this for what is measured.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
     const ROLLOUT: [&str; 11] = [
@@ -62,10 +63,9 @@ type Named = Path<(String, String)>;
 async fn list(State(shared): State<Arc<Shared>>, Path(environment): Path<String>, asking: Asking) -> Answer {
     shared.access.require(&asking, Role::Reader, &environment)?;
     let head = Head::read(shared.feed(&environment)?).await?;
-    let mut rollouts = Vec::new();
-    for (name, plan) in &head.definitions.rollouts {
-        rollouts.push(stand(&shared, &environment, &head, name, plan).await);
-    }
+    // All at once: none waits for what another measures.
+    let plans = head.definitions.rollouts.iter();
+    let rollouts = join_all(plans.map(|(name, plan)| stand(&shared, &environment, &head, name, plan))).await;
     let body = json!({
         "environment": environment, "version": head.version(), "frozen": head.state.frozen, "rollouts": rollouts,
     });
@@ -92,7 +92,9 @@ fn plan<'h>(head: &'h Head, name: &str) -> Result<&'h Plan, Problem> {
 async fn stand(shared: &Shared, environment: &str, head: &Head, name: &str, plan: &Plan) -> Status {
     let now = Timestamp::now();
     let observations = match (&shared.options.prometheus, head.state.rollouts.get(name)) {
-        (Some(prometheus), Some(progress)) => Some(prometheus.ask(&plan.questions(progress, environment, now)).await),
+        (Some(prometheus), Some(progress)) => {
+            Some(prometheus.clone().patience(PATIENCE).ask(&plan.questions(progress, environment, now)).await)
+        }
         _ => None,
     };
     plan.status(name, &head.definitions, &head.state, observations.as_ref(), now)
@@ -225,8 +227,7 @@ impl Back {
         let to = match &self.to {
             None | Some(Target::Word(Word::Zero)) => To::Zero,
             Some(Target::Word(Word::Previous)) => To::Previous,
-            Some(Target::Percent(percent)) if *percent == Percent::default() => To::Zero,
-            Some(Target::Percent(percent)) => To::Percent(*percent),
+            Some(Target::Percent(percent)) => To::from(*percent),
         };
         let others = self.to.is_some() || self.staircase.is_some();
         if (self.emergency || self.cohort.is_some()) && others || (self.emergency && self.cohort.is_some()) {
@@ -336,22 +337,17 @@ async fn alerts(
     let signals = signals(&body(read)?).map_err(Problem::bad_request)?;
     let mut taken = Vec::new();
     for AlertSignal { rollout, signal, firing, reason } in signals {
-        let mut tries = 0..SIGNAL_TRIES;
-        let refused = loop {
-            let name = signal.clone();
-            let (verb, word) = match firing {
-                true => (Verb::Signal { name }, "rollout-signal"),
-                false => (Verb::Clear { name }, "rollout-clear"),
-            };
-            let wish = Wish { author: author.clone(), reason: reason.clone(), dry_run: false, expected: None };
-            let operations = vec![Operation::Rollout { name: rollout.clone(), verb }];
-            match change(&shared, &environment, word, operations, wish).await {
-                Ok(_) => break None,
-                // The controller moved it in that instant.
-                Err(Problem { status: StatusCode::CONFLICT, .. }) if tries.next().is_some() => {}
-                Err(problem) if problem.status.is_server_error() => return Err(problem),
-                Err(problem) => break Some(problem.detail),
-            }
+        let name = signal.clone();
+        let (verb, word) = match firing {
+            true => (Verb::Signal { name }, "rollout-signal"),
+            false => (Verb::Clear { name }, "rollout-clear"),
+        };
+        let wish = Wish { author: author.clone(), reason, dry_run: false, expected: None };
+        let operations = vec![Operation::Rollout { name: rollout.clone(), verb }];
+        let refused = match change(&shared, &environment, word, operations, wish).await {
+            Ok(_) => None,
+            Err(problem) if problem.status.is_server_error() => return Err(problem),
+            Err(problem) => Some(problem.detail),
         };
         if let Some(refused) = &refused {
             tracing::warn!(environment, rollout, signal, refused, "an alert changes nothing");

@@ -1,12 +1,13 @@
 //! What operators can do, as changes of the state.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use serde_json::{Map, Value, json};
 
 use super::operator::OperationError;
 use crate::Timestamp;
-use crate::rollout::{Note, Phase, Plan, Progress, Transition, Verb};
+use crate::rollout::{BlockerKind, Note, Phase, Plan, Progress, Transition, Verb};
 use crate::snapshot::definitions::{
     Allow, Definitions, Exclusion, Flag, FlagState, Frozen, Key, Kill, People, Percent, PercentState, State,
     did_you_mean, list,
@@ -121,7 +122,10 @@ impl Operation {
             Operation::Rollout { verb, .. } => {
                 matches!(verb, Verb::Rollback { .. } | Verb::Staircase { .. } | Verb::CohortRolledBack)
             }
-            Operation::Decided { progress, .. } => progress.last.what == Transition::RolledBack,
+            // Further down than to zero nobody can have turned meanwhile; all else is decided again.
+            Operation::Decided { progress, .. } => {
+                progress.last.what == Transition::RolledBack && progress.step.is_none() && progress.percent.is_none()
+            }
             _ => false,
         }
     }
@@ -201,9 +205,19 @@ impl Operation {
             Operation::Rollout { name, verb } => {
                 let plan = plan(definitions, name)?;
                 let by = note(by);
-                let progress = verb
-                    .apply(plan, state.rollouts.get(name), &by)
-                    .map_err(|refusal| OperationError::Invalid(format!("the rollout `{name}`: {refusal}")))?;
+                let refused = |why: &dyn Display| OperationError::Invalid(format!("the rollout `{name}`: {why}"));
+                if let Some(shut) = plan.shut(state, by.at).first().filter(|_| verb.lets_in()) {
+                    return Err(refused(&shut.message));
+                }
+                let before = state.rollouts.get(name);
+                let mut progress = verb.apply(plan, before, &by).map_err(|refusal| refused(&refusal))?;
+                // Where flags were changed by hand, to set them again is what is meant, and not to go past a ceiling.
+                if let (Verb::Resume, Some(before)) = (verb, before) {
+                    let obstacles = plan.obstacles(before, definitions, state, by.at);
+                    if obstacles.iter().any(|obstacle| obstacle.kind == BlockerKind::Changed) {
+                        progress.resumed = before.resumed;
+                    }
+                }
                 move_rollout(name, plan, progress, definitions, state, &by)
             }
             Operation::Decided { name, progress } => {
@@ -217,6 +231,9 @@ impl Operation {
                 move_rollout(name, plan, (**progress).clone(), definitions, state, &note(by))
             }
             Operation::Freeze { until } => {
+                if until.is_some_and(|until| Some(until) <= by.at) {
+                    return Err(OperationError::Invalid("the freeze would be over before it begins".to_owned()));
+                }
                 state.frozen = Some(Frozen { by: note(by), until: *until });
                 Ok(())
             }
@@ -318,19 +335,30 @@ fn move_rollout(
     state: &mut State,
     by: &Note,
 ) -> Result<(), OperationError> {
-    let before = state.rollouts.get(name).cloned();
-    for (key, setting) in plan.settings(&progress) {
+    let what = progress.last.what;
+    // What is only noted leaves the flags as people set them.
+    let moved = if what.sets_flags() { plan.settings(&progress) } else { BTreeMap::new() };
+    for (key, setting) in moved {
         // A flag that is gone stops no rollback of the others.
-        if definitions.flags.contains_key(&key) {
-            setting.set(changed(definitions, state, &key)?);
+        if !definitions.flags.contains_key(&key) {
+            continue;
         }
-    }
-    for key in plan.flags.iter().filter(|key| definitions.flags.contains_key(*key)) {
+        let is_guarded = plan.flags.contains(&key);
+        let flag = changed(definitions, state, &key)?;
+        match what.goes_down() && is_guarded {
+            true => setting.no_higher_than(flag).set(flag),
+            false => setting.set(flag),
+        }
+        if !is_guarded {
+            continue;
+        }
         if plan.kills(&progress) {
-            let by = Kill { author: Some(by.author.clone()), reason: Some(by.reason.clone()), at: Some(by.at) };
-            kill(&Target::Flag(key.clone()), definitions, state, &by)?;
-        } else if before.as_ref().is_some_and(|before| plan.kills(before)) {
-            changed(definitions, state, key)?.killed = None;
+            let Note { author, reason, at } = by.clone();
+            let (author, reason, at) = (Some(author), Some(reason), Some(at));
+            // Whoever killed it by hand is who may restore it.
+            flag.killed.get_or_insert_with(|| Kill { author, reason, at, rollout: Some(name.to_owned()) });
+        } else if flag.killed.as_ref().is_some_and(|kill| kill.rollout.as_deref() == Some(name)) {
+            flag.killed = None;
         }
     }
     state.rollouts.insert(name.to_owned(), progress);
@@ -344,7 +372,7 @@ pub(super) fn plan<'d>(definitions: &'d Definitions, name: &str) -> Result<&'d P
 }
 
 fn note(by: &Kill) -> Note {
-    let Kill { author, reason, at } = by.clone();
+    let Kill { author, reason, at, .. } = by.clone();
     Note { author: author.unwrap_or_default(), reason: reason.unwrap_or_default(), at: at.unwrap_or_default() }
 }
 
@@ -399,7 +427,7 @@ fn restore(target: &Target, definitions: &Definitions, state: &mut State) -> Res
 impl Kill {
     /// Takes over who killed and why, unless it is the same again: a request that was sent twice.
     fn says(&mut self, by: &Kill) {
-        if (&self.author, &self.reason) != (&by.author, &by.reason) {
+        if (&self.author, &self.reason, &self.rollout) != (&by.author, &by.reason, &by.rollout) {
             *self = by.clone();
         }
     }

@@ -19,7 +19,7 @@ use crate::{Audience, Snapshot, Timestamp};
 /// Any number of operators may work on a log at once. Each verb goes by the newest entry; where another writer appends one
 /// meanwhile, it is carried out again upon that:
 ///
-/// * A kill always is. Nothing that others do stops it.
+/// * A kill always is, and so is a rollback. Nothing that others do stops it.
 /// * All else only while what it goes by is as it was: the flag's definition, and of its state what the verb is about.
 ///   Definitions are published over others' only where they are about other flags. Else the verb is refused, and says
 ///   who changed what ([`OperationError::Overtaken`]).
@@ -527,7 +527,9 @@ impl Work<'_> {
                 head.published()?;
                 let mut state = head.state.clone();
                 let (author, reason) = (Some(request.author.clone()), Some(request.reason.clone()));
-                let by = Kill { author, reason, at: Some(request.now) };
+                // A clock that lags must not make anything older than what it goes by.
+                let at = head.record.as_ref().map_or(request.now, |record| record.entry.time.max(request.now));
+                let by = Kill { author, reason, at: Some(at), rollout: None };
                 let definitions = head.definitions.in_environment(environment);
                 for operation in *operations {
                     operation.apply(&definitions, &mut state, &by)?;
@@ -605,6 +607,16 @@ impl Publication {
         definitions.environments.retain(|name| new.environments.contains(name) || !old.environments.contains(name));
         definitions.environments.extend(new.environments.difference(&old.environments).cloned());
 
+        for (name, progress) in &head.state.rollouts {
+            let (Some(old), Some(plan)) = (new.rollouts.get(name), definitions.rollouts.get(name)) else { continue };
+            let (moved, moves) = (old.zero(), plan.zero());
+            if let Some(flag) = moved.keys().find(|flag| !moves.contains_key(*flag)).filter(|_| progress.is_open()) {
+                return Err(OperationError::Invalid(format!(
+                    "the rollout `{name}` has moved `{flag}`, which its plan would not any more, so that nothing would turn it \
+                     back; roll back first"
+                )));
+            }
+        }
         let mut state = head.state.clone();
         for key in &self.reset {
             if !reset(key, &definitions, &mut state)? {

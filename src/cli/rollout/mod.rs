@@ -153,12 +153,12 @@ struct Unfreeze {
 
 fn target(text: &str) -> Result<To, String> {
     match text {
-        "zero" | "0" => Ok(To::Zero),
+        "zero" => Ok(To::Zero),
         "previous" => Ok(To::Previous),
         percent => percent
             .trim_end_matches('%')
-            .parse()
-            .map(To::Percent)
+            .parse::<Percent>()
+            .map(To::from)
             .map_err(|error: String| format!("{error}; write zero, previous, or a percent")),
     }
 }

@@ -23,7 +23,7 @@ pub struct Status {
     #[command(flatten)]
     store: StoreToRead,
     /// Where to ask for metrics; a token for it comes from FLAGSTONE_PROMETHEUS_TOKEN
-    #[arg(long, value_name = "URL", env = "FLAGSTONE_PROMETHEUS")]
+    #[arg(long, value_name = "URL", env = "FLAGSTONE_PROMETHEUS", hide_env_values = true)]
     prometheus: Option<String>,
     /// Print JSON
     #[arg(long)]

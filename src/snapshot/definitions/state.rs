@@ -65,6 +65,10 @@ pub struct Kill {
     /// When.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// The rollout that did it when it was turned back, and that lifts it when it begins again; none where somebody did it by
+    /// hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<String>,
 }
 
 /// What changed of one flag. It holds for the salt it was made for: a new salt has new cohorts, which begin as defined.
