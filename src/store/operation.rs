@@ -318,7 +318,7 @@ fn move_rollout(
     state: &mut State,
     by: &Note,
 ) -> Result<(), OperationError> {
-    let before = state.rollouts.get(name).cloned();
+    let was_killing = state.rollouts.get(name).is_some_and(|before| plan.kills(before));
     for (key, setting) in plan.settings(&progress) {
         // A flag that is gone stops no rollback of the others.
         if definitions.flags.contains_key(&key) {
@@ -326,10 +326,15 @@ fn move_rollout(
         }
     }
     for key in plan.flags.iter().filter(|key| definitions.flags.contains_key(*key)) {
+        // What comes after a rollback is not what the flag was killed for.
+        let stays = was_killing && changed(definitions, state, key)?.killed.is_some();
+        if plan.kills(&progress) && stays {
+            continue;
+        }
         if plan.kills(&progress) {
             let by = Kill { author: Some(by.author.clone()), reason: Some(by.reason.clone()), at: Some(by.at) };
             kill(&Target::Flag(key.clone()), definitions, state, &by)?;
-        } else if before.as_ref().is_some_and(|before| plan.kills(before)) {
+        } else if was_killing {
             changed(definitions, state, key)?.killed = None;
         }
     }
