@@ -71,8 +71,7 @@ function addPlans() {
   const plans = join(root, "tests", "rollouts", "definitions");
   const names = readdirSync(plans).filter((name) => name.endsWith(".rollout.yaml"));
   const files = [...names.map((name) => join(plans, name)), join(www, "image-resizer.rollout.yaml")];
-  for (const file of files)
-    if (!existsSync(join(demo, basename(file)))) copyFileSync(file, join(demo, basename(file)));
+  for (const file of files) if (!existsSync(join(demo, basename(file)))) copyFileSync(file, join(demo, basename(file)));
 }
 
 /** Publishes, and gives a new project some history. */
@@ -159,15 +158,21 @@ async function serveDashboard(port, prometheus) {
   const token = execFileSync(flagstone, issue, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
   const args = ["serve", "--store", store, "--keys", keys, "--key", signingKey, "--tokens", tokens];
   const listening = async (port) => {
-    const options = ["--listen", `127.0.0.1:${port}`, "--public-evaluation", "--prometheus", prometheus, "--log", "error"];
+    const options = [
+      "--listen",
+      `127.0.0.1:${port}`,
+      "--public-evaluation",
+      "--prometheus",
+      prometheus,
+      "--log",
+      "error",
+    ];
     const running = start("flagstone serve", flagstone, [...args, ...options]);
     const line = await listeningLine(running);
     return { address: `${line.split(" ").at(-1)}/`, close: running.close };
   };
   // Somebody else may be there.
-  const { address, close } = await listening(port).catch((error) =>
-    port === 0 ? fail(error.message) : listening(0),
-  );
+  const { address, close } = await listening(port).catch((error) => (port === 0 ? fail(error.message) : listening(0)));
   return { address, token, close };
 }
 
@@ -345,7 +350,9 @@ async function watchItTurnBack() {
   const { progress } = await rollout();
   if (progress.incident.recovery !== "verified") fail("traffic did not follow the rollback");
   const last = application.lastNew() - broken;
-  console.log(`Rolled back ${seconds(turned - broken)} after the fault; the last call took the new path after ${seconds(last)}.`);
+  console.log(
+    `Rolled back ${seconds(turned - broken)} after the fault; the last call took the new path after ${seconds(last)}.`,
+  );
 }
 
 /** Lets whoever sits at the terminal break things. */

@@ -71,7 +71,10 @@ function* ofRollouts(changes) {
     const told = [
       ["Phase", field("phase")?.map((phase) => PHASES[phase] ?? phase ?? "not started")],
       ["Step", field("step")?.map((step) => step ?? "none")],
-      ["Percent", field("percent")?.map((percent) => (percent === undefined ? "of the step" : written(percent, "percent")))],
+      [
+        "Percent",
+        field("percent")?.map((percent) => (percent === undefined ? "of the step" : written(percent, "percent"))),
+      ],
     ].filter(([, sides]) => sides && sides[0] !== sides[1]);
     if (told.length === 0) yield { rollout, what: "Word or signal", after: "noted" };
     for (const [what, [before, after]] of told) yield { rollout, what, before, after };
@@ -87,7 +90,8 @@ function* ofState({ path, before, after }) {
     const what = section === "killedAll" ? "Everything" : `Every flag tagged ${name}`;
     return yield { what, before: killed(before), after: killed(after), isKill: true };
   }
-  if (section === "frozen" && way.length === 1) return yield { what: "Changes of rollouts", before: frozen(before), after: frozen(after) };
+  if (section === "frozen" && way.length === 1)
+    return yield { what: "Changes of rollouts", before: frozen(before), after: frozen(after) };
   for (const change of members(way, before, after)) {
     const told = (value) => (value === undefined ? undefined : written(value, change.path.at(-1)));
     if (section === "flags") yield* ofFlag(change, killed);

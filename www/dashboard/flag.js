@@ -155,11 +155,15 @@ export class FlagView {
     const items = rollouts.map((status) => {
       const stands = element("p", { className: "stands" }, this.#app.rolloutLink(status.rollout), phaseBadge(status));
       if (status.progress) stands.append(element("strong", { text: place(status) }));
-      return element("div", { className: "flag-rollout" }, stands, smallTrack(status), element("p", {}, firstBlocker(status)));
+      return element(
+        "div",
+        { className: "flag-rollout" },
+        stands,
+        smallTrack(status),
+        element("p", {}, firstBlocker(status)),
+      );
     });
-    this.#rollouts.replaceChildren(
-      ...(items.length > 0 ? items : [element("p", { className: "quiet", text: none })]),
-    );
+    this.#rollouts.replaceChildren(...(items.length > 0 ? items : [element("p", { className: "quiet", text: none })]));
   }
 
   #showHead(flag) {

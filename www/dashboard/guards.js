@@ -137,7 +137,10 @@ class Row {
 /** How long and how often a guard of the plan that has a name of its own asks for it; what has none says it in its sentence. */
 function asks(plan, guard) {
   const { steps, gates = [], triggers = [], afterRollback = {} } = plan;
-  const all = [...steps, afterRollback, { gates, triggers }].flatMap((one) => [...(one.gates ?? []), ...(one.triggers ?? [])]);
+  const all = [...steps, afterRollback, { gates, triggers }].flatMap((one) => [
+    ...(one.gates ?? []),
+    ...(one.triggers ?? []),
+  ]);
   const found = all.find(({ name }) => name === guard);
   if (!found) return "";
   return [
@@ -189,10 +192,5 @@ export function evidence(readings) {
     return row;
   });
   const text = `Evidence: ${plural(readings.length, "reading")}`;
-  return element(
-    "details",
-    { className: "evidence" },
-    element("summary", { text }),
-    element("ul", {}, ...rows),
-  );
+  return element("details", { className: "evidence" }, element("summary", { text }), element("ul", {}, ...rows));
 }

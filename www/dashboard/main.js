@@ -122,7 +122,9 @@ function showFrozen() {
   $("frozen-text").replaceChildren(
     element("strong", { text: `Changes are frozen by ${author}: ` }),
     `${reason} · no rollout goes on `,
-    ...(frozen.until ? ["until ", element("span", { text: when(frozen.until) }), ", ", countdown(frozen.until)] : ["until somebody unfreezes it"]),
+    ...(frozen.until
+      ? ["until ", element("span", { text: when(frozen.until) }), ", ", countdown(frozen.until)]
+      : ["until somebody unfreezes it"]),
     "; rollbacks do · ",
     since(at),
   );

@@ -130,6 +130,7 @@ export class RolloutView {
           { className: "column-of-cards" },
           section("waits", "What it waits for", this.#waits),
           section("measured", "What is measured", this.#unmeasured, this.#guards.element),
+          section("decisions", "Decisions", this.#log, this.#older),
         ),
         element(
           "div",
@@ -137,7 +138,6 @@ export class RolloutView {
           section("percents", "How far it was open", this.#plot),
           section("words", "What people must say", this.#words),
           this.#signalsCard,
-          section("decisions", "Decisions", this.#log, this.#older),
           section("plan", "Plan", this.#about),
         ),
       ),
@@ -218,12 +218,16 @@ export class RolloutView {
 
   #show() {
     const status = this.#status;
-    const { description, owner, flags, progress, steps, at, blockers, verdict, evidence, measured, plan, next } = status;
+    const { description, owner, flags, progress, steps, at, blockers, verdict, evidence, measured, plan, next } =
+      status;
     this.#gone.hidden = true;
     this.#body.hidden = this.#verbs.hidden = false;
     this.#body.dataset.phase = phaseOf(status);
     this.showVerbs();
-    this.#part(this.#head, [progress?.phase, description], () => [phaseBadge(status), element("p", { text: description ?? "" })]);
+    this.#part(this.#head, [progress?.phase, description], () => [
+      phaseBadge(status),
+      element("p", { text: description ?? "" }),
+    ]);
     this.#part(this.#track, [steps, at, progress?.phase, progress?.incident?.step], () => [track(status)]);
     drawSoak(this.#track.querySelector(".track"), status);
     this.#part(this.#sentence, [progress, next, blockers, verdict, at], () => this.#sentenceOf(status));
@@ -274,7 +278,10 @@ export class RolloutView {
     if (typeof percent === "number") big.append(element("b", { text: `${percent} %` }));
     else big.append(element("b", { text: { disabled: "nobody", testing: "testing", full: "everyone" }[mode] ?? mode }));
     const where = isPercent(place(status)) ? "" : `at ${place(status)} `;
-    big.append(element("span", { text: ` ${progress.step ? where : "on the new path "}for ` }), elapsed(progress.entered));
+    big.append(
+      element("span", { text: ` ${progress.step ? where : "on the new path "}for ` }),
+      elapsed(progress.entered),
+    );
     const to = steps[(at ?? -1) + 1];
     const after = element("p", { className: "next" });
     if (progress.phase === "running") {
@@ -285,14 +292,26 @@ export class RolloutView {
     else if (progress.phase === "held") after.append("It stays until somebody resumes it");
     else if (progress.phase === "rolledBack") after.append("It is over until somebody retries it");
     else after.append("It has been through all of its steps");
-    const attempt = element("p", { className: "quiet", text: `Attempt ${progress.attempt}, started ${when(progress.started)}` });
+    const attempt = element("p", {
+      className: "quiet",
+      text: `Attempt ${progress.attempt}, started ${when(progress.started)}`,
+    });
     return [big, after, attempt];
   }
 
   #incidentOf({ progress }) {
     if (!progress?.incident) return [];
-    const { severity, reason, at, author, step, rollbackTriggered, evidence: readings = [], recovery } = progress.incident;
-    const by = rollbackTriggered ? "a trigger, by the controller" : author;
+    const {
+      severity,
+      reason,
+      at,
+      author,
+      step,
+      rollbackTriggered,
+      evidence: readings = [],
+      recovery,
+    } = progress.incident;
+    const by = rollbackTriggered ? "a trigger" : author;
     const head = element(
       "p",
       { className: "incident-head" },
@@ -308,6 +327,7 @@ export class RolloutView {
   }
 
   #waitsOf({ blockers, verdict, progress }) {
+    if (!progress) return [quiet("For somebody to start it.")];
     const waits = blockers.map((blocker) =>
       element(
         "li",
@@ -316,11 +336,13 @@ export class RolloutView {
         blockerLine(blocker),
       ),
     );
-    if (verdict !== "wait") return [element("p", { className: `would ${verdict}`, text: `${VERDICTS[verdict] ?? verdict}.` })];
+    if (verdict !== "wait")
+      return [element("p", { className: `would ${verdict}`, text: `${VERDICTS[verdict] ?? verdict}.` })];
     if (waits.length > 0) return [element("ul", { className: "blockers" }, ...waits)];
     return [
       quiet(
-        { rolledBack: "For somebody to retry it.", completed: "For nothing: it is through." }[progress?.phase] ?? "For nothing.",
+        { rolledBack: "For somebody to retry it.", completed: "For nothing: it is through." }[progress?.phase] ??
+          "For nothing.",
       ),
     ];
   }
@@ -328,7 +350,7 @@ export class RolloutView {
   /** Approvals and attestations: of the step that it is at, and of those to come. */
   #wordsOf(status) {
     const { steps, at, progress, blockers, plan } = status;
-    const items = [];
+    const [items, later] = [[], []];
     for (const [index, step] of steps.entries())
       for (const requirement of step.requires ?? []) {
         const isApproval = requirement.approval !== undefined;
@@ -343,16 +365,27 @@ export class RolloutView {
         const isHere = index === at;
         const look = given && !(isHere && isMissing) ? "given" : isHere ? "missing" : "later";
         if (look === "later" && index < (at ?? 0)) continue;
-        const people = role === undefined ? "anyone who may change flags" : (plan.roles?.[role] ?? []).join(", ") || "nobody";
+        const people =
+          role === undefined ? "anyone who may change flags" : (plan.roles?.[role] ?? []).join(", ") || "nobody";
         const text = element("div", {}, element("strong", { text: what }));
         if (given) {
-          const by = element("p", { className: "quiet" }, `${given.by.author}: ${given.by.reason} · `, since(given.by.at));
+          const by = element(
+            "p",
+            { className: "quiet" },
+            `${given.by.author}: ${given.by.reason} · `,
+            since(given.by.at),
+          );
           if (look !== "given") by.prepend("no longer valid; ");
           text.append(by);
         }
         if (look !== "given")
           text.append(quiet(`${isHere ? "to go on from here" : `to go on from ${step.name}`}; given by ${people}`));
-        const item = element("li", { className: `word ${look}` }, element("span", { className: `finding ${look}`, text: look }), text);
+        const item = element(
+          "li",
+          { className: `word ${look}` },
+          element("span", { className: `finding ${look}`, text: look }),
+          text,
+        );
         const { name, role: right } = this.#app.me();
         const mayNow = ["running", "held"].includes(progress?.phase) && (isHere || !isApproval) && look !== "given";
         if (mayNow && right !== "reader" && (role === undefined || plan.roles?.[role]?.includes(name))) {
@@ -363,9 +396,18 @@ export class RolloutView {
           );
           item.append(button);
         }
-        items.push(item);
+        (index > (at ?? 0) ? later : items).push(item);
       }
-    return items.length > 0 ? [element("ul", { className: "said" }, ...items)] : [quiet("Nothing: it goes by what is measured and by the clock.")];
+    if (items.length + later.length === 0) return [quiet("Nothing: it goes by what is measured and by the clock.")];
+    const said = element("ul", { className: "said" }, ...items);
+    if (later.length === 0) return [said];
+    const summary = element("summary", {
+      text: `${items.length > 0 ? `${later.length} more` : later.length} in later steps`,
+    });
+    return [
+      said,
+      element("details", { className: "later-words" }, summary, element("ul", { className: "said" }, ...later)),
+    ];
   }
 
   #signalsOf({ plan, progress }) {
@@ -408,8 +450,7 @@ export class RolloutView {
 
   #decision({ version, decision, step, percent, phase, attempt, incident }) {
     const { what, author, reason, at, evidence: readings = [] } = decision;
-    const led =
-      typeof percent === "number" ? `${percent} %` : step ?? (phase === "rolledBack" ? "nobody is in" : "");
+    const led = typeof percent === "number" ? `${percent} %` : (step ?? (phase === "rolledBack" ? "nobody is in" : ""));
     const item = element(
       "li",
       { className: `entry decision ${what}` },

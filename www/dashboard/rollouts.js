@@ -1,5 +1,5 @@
 // All rollouts of an environment: where each is, what keeps it there, and when it may go on.
-import { element, plural } from "../dom.js";
+import { element, plural, prose } from "../dom.js";
 import { smallTrack } from "./track.js";
 import { freeze } from "./steering.js";
 import { countdown, elapsed } from "./words.js";
@@ -22,22 +22,24 @@ export const phaseBadge = (status) => {
 
 /** What is in the way, in a line. */
 export function blockerLine({ message, until }) {
-  const line = element("span", {}, `${message[0].toUpperCase()}${message.slice(1)}`);
+  const line = element("span", {}, ...prose(`${message[0].toUpperCase()}${message.slice(1)}`));
   if (until) line.append(" · ", countdown(until));
   return line;
 }
 
 /** Where a rollout is, in few words. */
 export const place = ({ at, steps, progress }) =>
-  progress?.step ? steps[at]?.name ?? progress.step : progress ? "nobody is in" : "";
+  progress?.step ? (steps[at]?.name ?? progress.step) : progress ? "nobody is in" : "";
 
 /** What matters first of why it stays. */
 export const firstBlocker = (status) => {
   const { blockers, verdict, progress } = status;
   if (!progress) return element("span", { className: "quiet", text: "Waits to be started" });
   if (blockers.length > 0) return blockerLine(blockers[0]);
-  if (progress.phase === "rolledBack") return element("span", { text: `Turned back: ${progress.incident?.reason ?? ""}` });
-  if (progress.phase === "completed") return element("span", { className: "quiet", text: "It has been through all of its steps" });
+  if (progress.phase === "rolledBack")
+    return element("span", { text: `Turned back: ${progress.incident?.reason ?? ""}` });
+  if (progress.phase === "completed")
+    return element("span", { className: "quiet", text: "It has been through all of its steps" });
   return element("span", { text: verdict === "wait" ? "" : "Nothing is in the way" });
 };
 

@@ -130,7 +130,14 @@ export function signal(app, status, name, isRaised) {
     action,
     isDangerous: !isRaised,
     run: ({ reason }) =>
-      steer(app, status, verb, { reason }, { signal: name }, `${rollout}: ${name} is ${isRaised ? "cleared" : "raised"}`),
+      steer(
+        app,
+        status,
+        verb,
+        { reason },
+        { signal: name },
+        `${rollout}: ${name} is ${isRaised ? "cleared" : "raised"}`,
+      ),
   });
 }
 
@@ -154,22 +161,24 @@ export function rollback(app, status) {
   const choice = element("select", { id: "way" });
   for (const [value, text] of waysOf(status)) choice.append(new Option(text, value));
   const to = input("to", { inputMode: "decimal" });
+  const down = input("down", { inputMode: "decimal", value: "0" });
   const by = input("by", { inputMode: "decimal", value: "10" });
   const every = input("every", { value: "5m" });
   const keys = input("keys");
   const segments = input("segments");
   const fields = {
     percent: [field("Percent", to)],
-    staircase: [field("Points at once", by), field("Every", every), field("Down to percent", to)],
+    staircase: [field("Points at once", by), field("Every", every), field("Down to percent", down)],
     cohort: [field("Users, by their targetingKey", keys), field("Segments", segments)],
   };
   const asked = element("div", { className: "way-fields" });
   const effect = element("div", { className: "effect", role: "status" });
-  const target = () => (to.value.trim() === "" && choice.value === "staircase" ? 0 : percentOf(to));
+  const target = () => percentOf(choice.value === "staircase" ? down : to);
   const wrong = () => {
     const isDown = ["percent", "staircase"].includes(choice.value);
     if (isDown && !(target() < percent)) return `Write a percent below ${percent}.`;
-    if (choice.value === "staircase" && !(percentOf(by) > 0)) return "Write how many percentage points it goes down at once.";
+    if (choice.value === "staircase" && !(percentOf(by) > 0))
+      return "Write how many percentage points it goes down at once.";
     if (choice.value === "staircase" && !isPeriod(every)) return "Write how long a stair takes: 30s, 5m, 1h.";
     if (choice.value === "cohort" && words(keys).length + words(segments).length === 0)
       return "Name users or segments.";
@@ -181,8 +190,10 @@ export function rollback(app, status) {
     zero: () => `${now}to nobody. It kills ${killed}`,
     emergency: () => `${now}to nobody, at once, and it is on record as critical. It kills ${killed}`,
     previous: () => `${now}back to the step before. It is over then, until somebody retries it.`,
-    percent: () => `From ${percent} % to ${target()} %: those who came in last move out. It is over then, until somebody retries it.`,
-    staircase: () => `From ${percent} % down by ${percentOf(by)} points every ${every.value.trim()}, to ${target()} %, beginning now.`,
+    percent: () =>
+      `From ${percent} % to ${target()} %: those who came in last move out. It is over then, until somebody retries it.`,
+    staircase: () =>
+      `From ${percent} % down by ${percentOf(by)} points every ${every.value.trim()}, to ${target()} %, beginning now.`,
     cohort: () => `These people get the off variant of ${named(flags)}; the others stay. A rollout that runs is held.`,
   };
   const show = () => effect.replaceChildren(paragraph(wrong() || effects[choice.value]()));
@@ -190,7 +201,7 @@ export function rollback(app, status) {
     asked.replaceChildren(...(fields[choice.value] ?? []));
     show();
   });
-  for (const control of [to, by, every, keys, segments]) control.addEventListener("input", show);
+  for (const control of [to, down, by, every, keys, segments]) control.addEventListener("input", show);
   show();
   const bodies = {
     zero: () => ({}),
@@ -224,10 +235,15 @@ export function freeze(app) {
     action: "Freeze it",
     check: () => (instant() && !(instant() > new Date()) ? "Choose a time that is to come, or none." : ""),
     run: ({ reason }) =>
-      change(app, environmentPath(app.environment, "freeze"), { reason }, {
-        body: instant() ? { until: instant().toISOString() } : {},
-        done: `Changes are frozen`,
-      }),
+      change(
+        app,
+        environmentPath(app.environment, "freeze"),
+        { reason },
+        {
+          body: instant() ? { until: instant().toISOString() } : {},
+          done: `Changes are frozen`,
+        },
+      ),
   });
 }
 

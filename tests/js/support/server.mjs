@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const target = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL("../../../target", import.meta.url));
-const binary = join(target, "debug", "flagstone");
+export const binary = join(target, "debug", "flagstone");
 
 /** A folder with keys and definitions, published once to production. */
 export function publishedProject(definitions) {
