@@ -515,7 +515,7 @@ rollouts:
     let begun = Instant::now();
     let text = loop {
         let (_, text) = get(&url);
-        if text.contains(r#"finding="silence""#) {
+        if text.contains(r#"finding="noData""#) {
             break text;
         }
         assert!(begun.elapsed() < PATIENCE, "{text}");
@@ -527,7 +527,7 @@ rollouts:
         format!("flagstone_rollout_step{{{labels}}} 1.0"),
         format!("flagstone_rollout_percent{{{labels}}} 12.5"),
         format!(r#"flagstone_rollout_blockers{{{labels},kind="noData"}} 1.0"#),
-        format!(r#"flagstone_rollout_guard_finding{{{labels},guard="errors < 0.1%",finding="silence"}} 1.0"#),
+        format!(r#"flagstone_rollout_guard_finding{{{labels},guard="errors < 0.1%",kind="gate",finding="noData"}} 1.0"#),
     ] {
         assert!(text.lines().any(|other| other == line), "{line}\n{text}");
     }

@@ -18,6 +18,7 @@ const HAPPENED = {
   started: "Started",
   advanced: "Went on",
   completed: "Completed",
+  approved: "Approved",
   attested: "Somebody’s word",
   held: "Held",
   resumed: "Resumed",
@@ -414,7 +415,7 @@ export class RolloutView {
     const triggers = [...(plan.triggers ?? []), ...plan.steps.flatMap((step) => step.triggers ?? [])];
     const names = [...new Set(triggers.map((trigger) => trigger.signal).filter(Boolean))];
     this.#signalsCard.hidden = names.length === 0;
-    const isWatched = ["running", "held", "rollingBack"].includes(progress?.phase);
+    const isWatched = ["running", "held", "rollingBack", "rolledBack"].includes(progress?.phase);
     const items = names.map((name) => {
       const raised = progress?.signals?.[name];
       const text = element("div", {}, element("strong", { text: name }));
