@@ -527,7 +527,9 @@ rollouts:
         format!("flagstone_rollout_step{{{labels}}} 1.0"),
         format!("flagstone_rollout_percent{{{labels}}} 12.5"),
         format!(r#"flagstone_rollout_blockers{{{labels},kind="noData"}} 1.0"#),
-        format!(r#"flagstone_rollout_guard_finding{{{labels},guard="errors < 0.1%",kind="gate",finding="noData"}} 1.0"#),
+        format!(
+            r#"flagstone_rollout_guard_finding{{{labels},guard="errors < 0.1%",kind="gate",finding="noData"}} 1.0"#
+        ),
     ] {
         assert!(text.lines().any(|other| other == line), "{line}\n{text}");
     }
