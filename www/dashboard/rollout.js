@@ -6,7 +6,7 @@ import { evidence, Guards } from "./guards.js";
 import { plot } from "./plot.js";
 import { blockerLine, phaseBadge, phaseOf, place } from "./rollouts.js";
 import { approve, attest, hold, resume, retry, rollback, signal, start } from "./steering.js";
-import { drawSoak, isPercent, track } from "./track.js";
+import { bringIntoView, drawSoak, isPercent, track } from "./track.js";
 import { countdown, elapsed, since, when } from "./words.js";
 
 /** Values change without a version. */
@@ -85,6 +85,7 @@ export class RolloutView {
   #buttons = {};
   #gone = element("p", { className: "nothing", text: "Asking where it stands …" });
   #track = element("div");
+  #line;
   #sentence = element("div", { className: "sentence" });
   #incident = element("div");
   #waits = element("div");
@@ -156,8 +157,7 @@ export class RolloutView {
   /** Asks again once it is time, and lets what moves by the clock move. */
   tick() {
     if (document.hidden || !this.#status) return;
-    const line = this.#track.querySelector(".track");
-    if (line) drawSoak(line, this.#status);
+    drawSoak(this.#line, this.#status);
     if (!this.#ask.isRunning() && Date.now() - this.#askedAt > POLL_MS) this.#ask();
   }
 
@@ -230,7 +230,10 @@ export class RolloutView {
       element("p", { text: description ?? "" }),
     ]);
     this.#part(this.#track, [steps, at, progress?.phase, progress?.incident?.step], () => [track(status)]);
-    drawSoak(this.#track.querySelector(".track"), status);
+    const line = this.#track.querySelector(".track");
+    drawSoak(line, status);
+    if (line !== this.#line) bringIntoView(line);
+    this.#line = line;
     this.#part(this.#sentence, [progress, next, blockers, verdict, at], () => this.#sentenceOf(status));
     this.#part(this.#incident, progress?.incident ?? null, () => this.#incidentOf(status));
     this.#part(this.#waits, [blockers, verdict, progress?.phase, progress?.incident], () => this.#waitsOf(status));

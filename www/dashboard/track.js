@@ -64,6 +64,12 @@ export function drawSoak(line, status) {
   here?.style.setProperty("--done", `${100 * (soaked(status) ?? 0)}%`);
 }
 
+/** Shows the part of a long line that matters. */
+export function bringIntoView(line) {
+  const here = line.querySelector(".current, .failed");
+  if (here) line.scrollLeft = here.offsetLeft - line.clientWidth / 2;
+}
+
 /** The line in small, for lists. */
 export function smallTrack(status) {
   const { steps, at, progress } = status;
