@@ -18,7 +18,7 @@ test: ## every check: lint, Rust, browser, JavaScript, parity of 100,000 users, 
 	@.ci/steps test
 
 soak: ## what takes long: parity of 1,000,000 users, flat memory, fuzzing for 10 minutes each
-	@.ci/install rust nightly wasm-bindgen cargo-fuzz chromium npm strace moto
+	@.ci/install rust nightly wasm-bindgen cargo-fuzz chromium prometheus npm strace moto
 	@.ci/steps soak
 
 pkg: ## build the npm package into pkg/, print its sizes and check them
