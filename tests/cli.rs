@@ -1535,7 +1535,7 @@ fn operators_are_told_what_is_wrong() {
         (2, &["ramp", "new_checkout", "--percent", "101"], "`101` is not a percent from 0 to 100"),
         (2, &["ramp", "new_checkout", "--percent", "NaN"], "`NaN` is not a percent"),
         (1, &["ramp", "new_checkout", "--percent", "5", "--rule", "nonesuch"], "`new_checkout` has no rule `nonesuch`"),
-        (2, &["exclude", "new_checkout"], "required"),
+        (2, &["exclude", "new_checkout"], "nobody is named; give a key, a segment or a range"),
         (2, &["exclude", "new_checkout", "--positions", "10"], "write a range as 10-12.5"),
         (2, &["revert", "9"], "there is no version 9; the newest is 1"),
         (2, &["recover", "--above", "0"], "the log is at version 1 already"),

@@ -424,8 +424,10 @@ fn all_that_happens_is_told_in_two_shapes() {
     place.apply(Operation::Kill(Target::All));
     place.apply(Operation::Restore(Target::All));
     let until: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
-    place.apply(Operation::Freeze { until: Some(until) });
-    place.verb(Verb::Start);
+    // In one, so that it stays at its first step.
+    let start = Operation::Rollout { name: "gateway".to_owned(), verb: Verb::Start };
+    let both = [start, Operation::Freeze { until: Some(until) }];
+    block_on(place.operator.apply(&both, &Request::new("dana", "Because & <so>"))).unwrap();
     place.verb(signal());
     let told =
         events.wait_for("all is told", |events| events.iter().any(|event| event["data"]["incident"].is_object()));
@@ -435,8 +437,8 @@ fn all_that_happens_is_told_in_two_shapes() {
         "flag.changed",
         "flag.changed",
         "flag.changed",
-        "rollouts.frozen",
         "rollout.started",
+        "rollouts.frozen",
         "rollout.signalled",
         "rollout.rolledBack",
     ];
@@ -577,10 +579,13 @@ impl Measuring {
         command.arg("--web.listen-address=127.0.0.1:0").stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("/usr/bin/prometheus is missing: run '.ci/install prometheus'");
         let mut said = BufReader::new(child.stderr.take().unwrap());
-        let address = said.by_ref().lines().map_while(Result::ok).find_map(|line| {
+        let mut lines = said.by_ref().lines().map_while(Result::ok);
+        let address = lines.find_map(|line| {
             let (_, address) = line.split_once("\"Listening on\" address=")?;
             Some(address.to_owned())
         });
+        // It listens before it answers.
+        assert!(lines.any(|line| line.contains("Server is ready")), "it gets ready");
         Measuring { child, url: format!("http://{}", address.expect("it listens")), _said: said, _folder: folder }
     }
 }

@@ -1483,7 +1483,7 @@ rollouts:
             "cleared",
             "signalled",
             "attested",
-            "attested",
+            "approved",
             "started"
         ]
     );
