@@ -129,17 +129,21 @@ export class Definitions {
     // Quoted or not, the key begins a line, or follows a brace.
     const key = flag.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
     const definition = new RegExp(`^(\\s*(?:.*\\{\\s*)?)(["']?)${key}\\2\\s*:`, "u");
-    for (const { name, text } of this.#files) {
-      const lines = text.split("\n");
-      const index = lines.findIndex((line) => definition.test(line));
-      if (index < 0) continue;
-      const column = [...definition.exec(lines[index])[1]].length + 1;
-      if (isEdited) this.#goTo({ file: name, line: index + 1, column });
-      else {
-        this.#open(this.names.indexOf(name));
-        this.#editor.reveal(index + 1);
-      }
-      return;
+    const places = this.#files.flatMap(({ name, text }) =>
+      text.split("\n").flatMap((line, index) => {
+        const found = definition.exec(line);
+        return found
+          ? [{ file: name, line: index + 1, column: [...found[1]].length + 1, indent: line.search(/\S/) }]
+          : [];
+      }),
+    );
+    // Steps of rollouts name flags, too, further in.
+    const [place] = places.toSorted((a, b) => a.indent - b.indent);
+    if (!place) return;
+    if (isEdited) this.#goTo(place);
+    else {
+      this.#open(this.names.indexOf(place.file));
+      this.#editor.reveal(place.line);
     }
   }
 

@@ -99,9 +99,9 @@ const caret = (on) =>
 // --- the demo's own -------------------------------------------------------------------------------------------------
 
 test("begins with the demo's definitions, on both engines", async () => {
-  assert.equal(await page.locator("#tabs [role=tab]").count(), 5);
-  assert.match(await page.locator("#state").innerText(), /^19 flags, 8 for clients\..*verified in this browser/);
-  assert.equal(await page.locator("#flag option").count(), 19);
+  assert.equal(await page.locator("#tabs [role=tab]").count(), 11);
+  assert.match(await page.locator("#state").innerText(), /^20 flags, 9 for clients\..*verified in this browser/);
+  assert.equal(await page.locator("#flag option").count(), 20);
   await verdict(page, "same");
   assert.equal(await page.locator("#browser .result").innerText(), await page.locator("#server .result").innerText());
   // The editor shows the flag that is shown.
@@ -380,7 +380,7 @@ test("files are added and removed; without any text there is a way to begin", as
   await page.locator("#text").fill("");
   await page.locator("#begin-demo").click();
   await page.waitForSelector('#flag option[value="use_new_gateway"]', { state: "attached" });
-  assert.equal(await page.getByRole("tab").count(), 5);
+  assert.equal(await page.getByRole("tab").count(), 11);
 });
 
 // --- engines that differ or fail ------------------------------------------------------------------------------------
@@ -452,7 +452,7 @@ test("goes on with the server's engine where the browser has none", async () => 
   assert.match(await poor.locator("#browser .result").innerText(), /engine cannot be loaded/);
   assert.ok(await poor.locator("#grid").isHidden());
   assert.ok((await poor.locator("#steps .decided").count()) > 0, "the server's explanation is shown in its place");
-  assert.equal(await poor.locator("#flag option").count(), 19);
+  assert.equal(await poor.locator("#flag option").count(), 20);
   await poor.context().close();
 });
 
@@ -538,7 +538,7 @@ test("a link shows somebody else the same", async () => {
     const damaged = await open(`/${hash}`);
     await state(damaged, "good");
     assert.match(await damaged.locator("#notice-text").innerText(), /damaged/);
-    assert.equal(await damaged.getByRole("tab").count(), 5);
+    assert.equal(await damaged.getByRole("tab").count(), 11);
     await damaged.context().close();
   }
   await other.context().close();
@@ -613,7 +613,7 @@ for (const colorScheme of ["light", "dark"]) {
       await shown.locator("#context").fill("{");
       await check("errors");
 
-      for (let files = 5; files > 0; files--) await shown.locator("#remove").click();
+      for (let files = 11; files > 0; files--) await shown.locator("#remove").click();
       await shown.waitForSelector("#nothing:not([hidden])");
       await check("nothing");
 

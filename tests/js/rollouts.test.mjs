@@ -233,7 +233,7 @@ test("starts, approves, holds, resumes, rolls back and retries", async () => {
   await confirm(page, "Retry it", "Mended");
   await phase(page, "running");
   assert.equal(status().progress.attempt, 2);
-  await says(page, "#decisions", /Began again[^]*Rolled back[^]*Resumed[^]*Held[^]*Somebody’s word[^]*Started/);
+  await says(page, "#decisions", /Began again[^]*Rolled back[^]*Resumed[^]*Held[^]*Approved[^]*Started/);
   assert.match(await page.locator(".plot .canvas").getAttribute("aria-label"), /5 %, 0 %, 5 %$/);
   await page.context().close();
 });
