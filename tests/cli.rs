@@ -1664,3 +1664,18 @@ fn snapshots_are_renewed() {
     place.write_log(&["resign"]).good();
     assert_eq!(place.newest()["version"], 3);
 }
+
+#[test]
+fn rollouts_are_shown_with_and_without_keys() {
+    let place = Place::new();
+    place.run(&["init"]).good();
+    let plan = "\nrollouts:\n  checkout: {flags: [new_checkout], steps: [{percent: 10, soak: 2d}, {percent: 100}]}\n";
+    place.write("flags.yaml", &(place.read("flags.yaml") + plan));
+    place.publish(&["--reason", "A start"]).good();
+    place.write_log(&["rollout", "start", "checkout"]).good();
+    let status = ["rollout", "status", "--store", "published", "--environment", "production"];
+    for keys in [&[][..], &["--keys", "keys/production.jwks"]] {
+        let run = place.run(&[&status[..], keys].concat()).good();
+        assert!(run.out.contains("● 10%  ○ 100%") && run.out.contains("stays at 10% for 2d at least"), "{}", run.out);
+    }
+}

@@ -91,7 +91,11 @@ impl Controller {
         let mut outcome = Ok(());
         for _ in 0..MOST_TRIES {
             match self.look().await {
-                Ok(Look { overtaken: true, .. }) => {}
+                Ok(Look { overtaken: true, .. }) => {
+                    outcome = Err(
+                        "others changed the rollouts each time before a decision was written; try again".to_owned()
+                    );
+                }
                 looked => {
                     outcome = looked.map(drop);
                     break;

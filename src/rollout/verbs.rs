@@ -6,7 +6,7 @@ use std::fmt;
 use super::decide::{To, Way};
 use super::period::Period;
 use super::plan::{Plan, ResolvedStep, Severity};
-use super::progress::{Attested, Decided, Note, Phase, Progress, Staircase, Transition};
+use super::progress::{Attested, Decided, Incident, Note, Phase, Progress, Staircase, Transition};
 use crate::snapshot::definitions::Percent;
 
 /// One thing that people can do to a rollout.
@@ -206,7 +206,13 @@ impl Verb {
             (Verb::Rollback { to, severity }, _) => {
                 plan.check_way(progress, *to)?;
                 let way = Way { to: *to, severity: *severity, triggered: false };
-                Ok(progress.turned_back(plan, &way, by, Vec::new()))
+                let mut turned = progress.turned_back(plan, &way, by, Vec::new());
+                // Turned back further, it is the same incident, and no less of one.
+                if let (Phase::RolledBack, Some(begun), Some(new)) = (phase, &progress.incident, &mut turned.incident) {
+                    let (severity, recovery) = (new.severity.max(begun.severity), new.recovery);
+                    *new = Incident { severity, recovery, ..begun.clone() };
+                }
+                Ok(turned)
             }
             (Verb::Staircase { by: points, every, to }, Phase::Running | Phase::Held | Phase::Completed) => {
                 plan.check_way(progress, To::Percent(*to))?;

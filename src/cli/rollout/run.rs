@@ -82,14 +82,20 @@ pub struct Run {
 
 /// The shortest time between two looks.
 const SHORTEST: Duration = Duration::from_millis(10);
+/// The longest.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// With so many looks missing, something is wrong.
 const MISSED: u32 = 3;
 
 impl Run {
     pub fn run(self, out: &mut dyn Write) -> Result<Answer, Failure> {
-        for (name, every) in [("--interval", Some(self.interval)), ("--poll", self.poll)] {
+        let (interval, patience) = (Some(self.interval), Some(self.patience));
+        for (name, every) in [("--interval", interval), ("--poll", self.poll), ("--patience", patience)] {
             if every.is_some_and(|every| every < SHORTEST) {
                 return Err(Failure::Usage(format!("{name}: less than 10ms would do nothing but ask; take more")));
+            }
+            if every.is_some_and(|every| every > LONGEST) {
+                return Err(Failure::Usage(format!("{name}: in more than a day too much happens unseen; take less")));
             }
         }
         log_to_standard_error(self.log);

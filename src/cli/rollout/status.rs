@@ -4,7 +4,7 @@ use flagstone::Timestamp;
 use flagstone::rollout::{Finding, Observations, Phase, Reading, Status as Standing};
 use serde_json::json;
 
-use crate::answer::{Answer, BOLD, CYAN, DIM, Failure, GREEN, RED, YELLOW, runtime, wait, write_json};
+use crate::answer::{Answer, BOLD, CYAN, DIM, Failure, GREEN, RED, YELLOW, runtime, write_json};
 use crate::diff::StoreToRead;
 use crate::serve::prometheus;
 use crate::table::bar;
@@ -35,7 +35,8 @@ impl Status {
         let store = self.store.store.as_deref();
         let store = store.ok_or_else(|| Failure::Usage("which log? Name its folder with --store".to_owned()))?;
         let log = self.store.open(store)?;
-        let record = wait(log.head())?.ok_or_else(|| Failure::File(format!("{store}: nothing is published yet")))?;
+        let versions = self.store.versions(&log, store)?;
+        let record = self.store.entry(&log, versions[versions.len() - 1])?;
         let (definitions, state) = record.contents()?;
         let prometheus = self.prometheus.as_deref().map(prometheus).transpose()?;
         let now = Timestamp::now();
