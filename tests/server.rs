@@ -277,9 +277,10 @@ impl Serving {
     /// Sends bytes as they are, and returns what comes until the other side closes.
     fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect();
-        stream.write_all(bytes).expect("it can be sent");
+        // A server that refuses what comes need not read it all: the system then cuts the connection, before all of it
+        // is sent or before all of the answer is read.
+        let _ = stream.write_all(bytes);
         let mut answer = Vec::new();
-        // A server that refuses a body need not read it all, and the system then cuts the connection.
         let _ = stream.read_to_end(&mut answer);
         String::from_utf8_lossy(&answer).into_owned()
     }
@@ -724,8 +725,11 @@ fn whoever_sends_nonsense_is_refused_and_whoever_dawdles_is_let_go() {
         "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{authorization}\r\ncontent-length: {}\r\n\r\n",
         10 << 20
     );
-    let answer = server.raw(&[large.as_bytes(), &vec![b' '; 1 << 20]].concat());
+    // Told how much would come, it refuses before any of it does.
+    let answer = server.raw(large.as_bytes());
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    let answer = server.raw(&[large.as_bytes(), &vec![b' '; 1 << 20]].concat());
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 413"), "{answer}");
     let head = format!("GET / HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "a".repeat(100_000));
     let answer = server.raw(head.as_bytes());
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");

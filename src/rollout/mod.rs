@@ -47,7 +47,7 @@ pub use guard::{Answer, Finding, Observations, Part, Question, Reading};
 pub use period::Period;
 pub use plan::{
     Action, AfterRollback, Arms, Baseline, Gate, Metric, OnNoData, Pace, Plan, Quantity, Requirement, ResolvedStep,
-    Series, Setting, Severity, Step, Trigger,
+    Series, Setting, Severity, Step, Traffic, Trigger,
 };
 pub use progress::{Attested, Decided, Incident, Note, Phase, Progress, Recovery, Staircase, Transition};
 pub use status::{Mode, Status};

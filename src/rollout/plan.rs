@@ -59,6 +59,13 @@ pub struct Plan {
     /// How often metrics are looked at; absent means 1m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Period>,
+    /// How often the metrics' source measures; absent means not known. Nothing shorter can be told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrape_interval: Option<Period>,
+    /// How much is expected where everyone is on the new path. It is for finding out beforehand what a step can tell and whom
+    /// it exposes; the controller does not go by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
     /// What `{{arm}}` in queries stands for: the label of the new path and of the old one.
     #[serde(default, skip_serializing_if = "Arms::is_default")]
     pub arms: Arms,
@@ -110,6 +117,20 @@ impl Arms {
     }
 }
 
+/// How much is expected at 100 %.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Traffic {
+    /// Different people in a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub users_per_day: Option<f64>,
+    /// Events in a minute, of which metrics are made: requests, calls. A metric of rarer events says so itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub events_per_minute: Option<f64>,
+}
+
 /// Something that is measured. In queries `{{arm}}`, `{{flag}}`, `{{window}}` and `{{environment}}` stand for what they say.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -134,6 +155,10 @@ pub struct Metric {
     /// With fewer of them there is no data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimum_samples: Option<f64>,
+    /// How many of them are expected in a minute at 100 %; absent means as many as the plan's traffic has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub events_per_minute: Option<f64>,
 }
 
 impl Metric {
