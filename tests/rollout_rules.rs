@@ -359,7 +359,7 @@ fn every_cell_of_the_table_of_verbs() {
     let signal = || Verb::Signal { name: "bug".to_owned() };
     let verbs = |row: &str| match row {
         "start" => vec![Verb::Start],
-        "advance" => vec![Verb::Advance { role: None }],
+        "advance" => vec![Verb::Advance { role: None, step: None }],
         "attest" => vec![Verb::Attest { what: "looked at".to_owned() }],
         "hold" => vec![Verb::Hold],
         "resume" => vec![Verb::Resume],
@@ -559,7 +559,7 @@ fn event() -> impl Strategy<Value = Event> {
         (0u32..100).prop_map(|at| To::Percent(percent(&at.to_string())))
     ];
     let verb = prop_oneof![
-        Just(Verb::Advance { role: None }),
+        Just(Verb::Advance { role: None, step: None }),
         Just(Verb::Attest { what: "looked at".to_owned() }),
         Just(Verb::Hold),
         Just(Verb::Resume),
@@ -837,7 +837,7 @@ proptest! {
             serde_json::to_string(&status).unwrap();
         }
         let verbs = [
-            Verb::Start, Verb::Advance { role: None }, Verb::Attest { what: "a".to_owned() }, Verb::Hold, Verb::Resume,
+            Verb::Start, Verb::Advance { role: None, step: None }, Verb::Attest { what: "a".to_owned() }, Verb::Hold, Verb::Resume,
             Verb::Retry, Verb::CohortRolledBack, Verb::Signal { name: "bug".to_owned() },
             Verb::Rollback { to: To::Previous, severity: Severity::Critical },
             Verb::Staircase { by: percent("7"), every: "100y".parse().unwrap(), to: percent("0.5") },

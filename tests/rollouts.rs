@@ -2,8 +2,11 @@
 //! triggers.
 #![cfg(feature = "control")]
 
+use std::path::Path;
+
 use flagstone::rollout::{
-    Blocker, Finding, Mode, Note, Part, Phase, Quantity, Reading, Recovery, Severity, To, Transition, Verb, Verdict,
+    Blocker, Finding, Mode, Note, Part, Phase, Quantity, Reading, Recovery, Severity, StepState, To, Transition, Verb,
+    Verdict,
 };
 use flagstone::snapshot::definitions::{Exclusion, Key, Percent, Problem, lint};
 use flagstone::store::{Operation, Target};
@@ -472,7 +475,7 @@ mod chat {
     async fn only_product_says_go() {
         let mut world = world().await;
         world.start("chat").await;
-        let refused = world.refused("chat", "engineering-team", Verb::Advance { role: None }).await;
+        let refused = world.refused("chat", "engineering-team", Verb::Advance { role: None, step: None }).await;
         assert!(refused.contains("gives the role product to product-team"), "{refused}");
         world.go_on_to("chat", "3b 50%").await;
         // A review of three days ago is none.
@@ -536,6 +539,51 @@ mod calling {
         // Whatever the rollout did, the kill switch wins.
         world.operate("ana", &[Operation::Kill(Target::Flag("outboundCallsEnabled".to_owned()))]).await;
         world.has(FLAG, 0);
+    }
+
+    /// The report is kept as a file to look at; `FLAGSTONE_WRITE_REPORTS=1` writes it anew.
+    #[tokio::test]
+    async fn a_report_has_target_dates_beside_actual_ones_and_what_went_wrong() {
+        let mut world = world().await;
+        world.start("calling").await;
+        world.go_on_to("calling", "week 2").await;
+        world.wait(9 * DAY);
+        world.go_on_to("calling", "week 3").await;
+        world.wait(3 * DAY);
+        world.fault("p1Bugs", Part::Value, Some(1.0));
+        assert_eq!(world.decide("calling").await.verdict, Verdict::RollBack);
+        world.wait(DAY);
+        world.mend();
+        world.wait(HOUR);
+        world.act("calling", "calling-team", Verb::Retry).await;
+        world.wait(2 * DAY);
+        let report = world.report("calling", 30).await;
+
+        let step = |name: &str| report.steps.iter().find(|step| step.name == name).unwrap();
+        assert_eq!(step("week 2").time.waiting.to_string(), "2d");
+        let late = step("week 3").actual.unwrap().as_millis() - step("week 3").target.unwrap().as_millis();
+        assert_eq!(late, 2 * DAY);
+        assert_eq!(report.time.turned_back.to_string(), "1d1h");
+        assert_eq!(step("week 2").state, StepState::Here);
+        // Begun again, it soaks again.
+        let again = step("week 2").actual.unwrap().plus_millis(7 * DAY);
+        assert_eq!((step("week 3").state, step("week 3").expected), (StepState::ToCome, Some(again)));
+        assert_eq!(step("week 4").expected, Some(again.plus_millis(7 * DAY)));
+        let [incident] = report.incidents.as_slice() else { panic!("{:?}", report.incidents) };
+        assert!(incident.incident.rollback_triggered && incident.retried.is_some());
+        assert!(incident.incident.evidence.iter().any(|reading| reading.value == Some(1.0)));
+        assert!(report.requirements.iter().any(|requirement| requirement.given.is_none()));
+
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rollouts/reports/calling.md");
+        let written = report.markdown();
+        if std::env::var_os("FLAGSTONE_WRITE_REPORTS").is_some() {
+            std::fs::write(&path, &written).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap_or_default(),
+            written,
+            "FLAGSTONE_WRITE_REPORTS=1 writes it anew"
+        );
     }
 
     #[tokio::test]
@@ -617,9 +665,9 @@ mod calling {
         let decision = world.decide("calling").await;
         assert_eq!(decision.blockers.len(), 1);
         assert!(decision.blockers[0].message.contains("approval of stakeholders"));
-        let refused = world.refused("calling", "calling-team", Verb::Advance { role: None }).await;
+        let refused = world.refused("calling", "calling-team", Verb::Advance { role: None, step: None }).await;
         assert!(refused.contains("stakeholders"), "{refused}");
-        world.act("calling", "calling-stakeholders", Verb::Advance { role: None }).await;
+        world.act("calling", "calling-stakeholders", Verb::Advance { role: None, step: None }).await;
         assert_eq!(world.decide("calling").await.verdict, Verdict::Advance);
         // "From 25% back to 10%", by hand; whoever goes on again needs their approval again.
         let back = Verb::Rollback { to: To::Previous, severity: Severity::Warning };

@@ -143,7 +143,7 @@ segments:
     when: {attribute: email, endsWith: "@example.com"}
 
 flags:
-  # A boolean flag: `on` and `off`. Everyone at the company has it, and 10 % of all others.
+  # A boolean flag: `on` and `off`. Everyone at the company has it, and 5 % of all others.
   new_checkout:
     description: The checkout in one page
     owner: shop
@@ -156,7 +156,7 @@ flags:
         when: {segment: staff}
         serve: on
     # Raise the percent, and whoever is in stays in.
-    default: {ramp: {percent: 10, serve: on}}
+    default: {ramp: {percent: 5, serve: on}}
 
   # Three variants of a string, half of the people in the experiment.
   checkout_button:

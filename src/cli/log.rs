@@ -1,13 +1,16 @@
 use std::io::Write;
 
+use flagstone::snapshot::definitions::diff;
+use flagstone::store::Record;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, BOLD, DIM, Failure, GREEN, count, wait, write_json};
 use crate::diff::StoreToRead;
+use crate::words;
 
-/// Show who published what, when and why
+/// Show who did what, when and why
 ///
-/// The newest version comes first. With --keys each entry must follow from the one after it, and the newest be signed by
+/// The newest version comes first; `flagstone diff` shows each value that changed between two. With --keys each entry must follow from the one after it, and the newest be signed by
 /// a trusted key; --verify checks the snapshots as well.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -19,7 +22,7 @@ pub struct LogArgs {
     /// Check the snapshots that the entries name, too, and that the newest are in `current`
     #[arg(long, requires = "keys")]
     verify: bool,
-    /// Print a JSON array of the entries, without the definitions and the state
+    /// Print a JSON array of the entries, with `changes` in words, without the definitions and the state
     #[arg(long)]
     json: bool,
 }
@@ -44,22 +47,24 @@ impl LogArgs {
                 records.push(wait(log.peek(version))?);
             }
         }
+        let told = told(&records)?;
         let verified = if self.verify { Some(wait(log.verify())?) } else { None };
         if self.json {
             let entries: Vec<Value> = records
                 .iter()
-                .map(|record| {
+                .zip(&told)
+                .map(|(record, changes)| {
                     let entry = &record.entry;
                     json!({
                         "version": entry.version, "time": entry.time.to_string(), "author": entry.author,
-                        "reason": entry.reason, "kid": record.kid, "sha256": record.sha256,
+                        "reason": entry.reason, "changes": changes, "kid": record.kid, "sha256": record.sha256,
                         "previous": entry.previous, "snapshots": entry.snapshots,
                     })
                 })
                 .collect();
             return write_json(out, &entries);
         }
-        for record in &records {
+        for (record, changes) in records.iter().zip(&told) {
             let entry = &record.entry;
             let kid = match (&record.kid, &self.store.keys) {
                 (Some(kid), _) => format!("signed by {kid:?}"),
@@ -69,8 +74,11 @@ impl LogArgs {
                 (None, None) => "signature not checked".to_owned(),
             };
             writeln!(out, "{BOLD}version {}{BOLD:#}  {}  {}", entry.version, entry.time, printable(&entry.author))?;
-            for line in entry.reason.lines() {
+            for line in changes.iter().flatten() {
                 writeln!(out, "    {}", printable(line))?;
+            }
+            for line in entry.reason.lines() {
+                writeln!(out, "    {DIM}because{DIM:#} {}", printable(line))?;
             }
             for (name, sha256) in &entry.snapshots {
                 writeln!(out, "    {DIM}{name} {}{DIM:#}", printable(sha256.get(..12).unwrap_or(sha256)))?;
@@ -86,6 +94,27 @@ impl LogArgs {
         }
         Ok(Answer::Yes)
     }
+}
+
+/// What each entry did, in sentences; none where the entry before it is gone.
+fn told(records: &[Record]) -> Result<Vec<Option<Vec<String>>>, Failure> {
+    let contents = records.iter().map(Record::contents).collect::<Result<Vec<_>, _>>()?;
+    let nothing = Default::default();
+    let each = records.iter().zip(&contents).enumerate();
+    let told = each.map(|(place, (record, (definitions, state)))| {
+        let (was_defined, was) = match (contents.get(place + 1), record.entry.previous.is_none()) {
+            (Some(before), _) => before,
+            (None, true) => &nothing,
+            (None, false) => return None,
+        };
+        let mut lines = words::of_definitions(&diff(was_defined, definitions));
+        lines.extend(words::of_state(definitions, was, state));
+        if lines.is_empty() {
+            lines.push("the same again".to_owned());
+        }
+        Some(lines)
+    });
+    Ok(told.collect())
 }
 
 /// What others wrote must not steer the terminal.

@@ -25,6 +25,7 @@ mod table;
 mod token;
 mod types;
 mod verify;
+mod words;
 mod write;
 
 use std::io::{BufWriter, Write};

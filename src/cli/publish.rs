@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::answer::{Answer, BOLD, DIM, Failure, GREEN, note, runtime, thousands, warn, warn_of, write_json};
 use crate::diff::{warn_of_moves, write_changes};
 use crate::files::Project;
+use crate::words;
 use crate::write::{WriteTo, failure};
 
 /// Publish definitions
@@ -74,7 +75,7 @@ impl Publish {
     }
 
     fn report(&self, out: &mut dyn Write, operator: &Operator, outcome: &Outcome) -> Result<Answer, Failure> {
-        let before = outcome.before.as_ref().map(Record::contents).transpose()?.unwrap_or_default().0;
+        let (before, state) = outcome.before.as_ref().map(Record::contents).transpose()?.unwrap_or_default();
         let warnings = warn_of_moves(&before, &outcome.definitions);
         let WriteTo { environment, writing } = &self.to;
         let Outcome { version, definition_changes, state_changes, overridden, snapshots, .. } = outcome;
@@ -97,9 +98,8 @@ impl Publish {
             writeln!(out, "  no definition changed")?;
         }
         write_changes(out, definition_changes)?;
-        if !state_changes.is_empty() {
-            writeln!(out, "{BOLD}state{BOLD:#}")?;
-            write_changes(out, state_changes)?;
+        for line in words::of_state(&outcome.definitions, &state, &outcome.state) {
+            writeln!(out, "  {line}")?;
         }
         for (audience, envelope) in snapshots {
             let bytes = thousands(envelope.len() as u64);

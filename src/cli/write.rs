@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use flagstone::Timestamp;
 use flagstone::snapshot::{EnvelopeError, SigningKey, TrustedKeys};
-use flagstone::store::{Log, OperationError, Operator, Outcome, Request, StoreError};
+use flagstone::store::{Log, OperationError, Operator, Outcome, Record, Request, StoreError};
 use serde_json::json;
 
 use crate::answer::{Answer, BOLD, DIM, Failure, GREEN, runtime, warn_of, write_json};
 use crate::diff::write_changes;
 use crate::files::{author, signing_key, trusted_keys};
+use crate::words;
 
 /// Where to write, who does, and why.
 #[derive(clap::Args)]
@@ -102,10 +103,10 @@ impl Writing {
         let word = if self.dry_run { would } else { done };
         writeln!(out, "{GREEN}{word}{GREEN:#}: {BOLD}version {version}{BOLD:#} of `{environment}`")?;
         write_changes(out, definition_changes)?;
-        if !definition_changes.is_empty() && !state_changes.is_empty() {
-            writeln!(out, "{BOLD}state{BOLD:#}")?;
+        let (_, before) = outcome.before.as_ref().map(Record::contents).transpose()?.unwrap_or_default();
+        for line in words::of_state(&outcome.definitions, &before, &outcome.state) {
+            writeln!(out, "  {line}")?;
         }
-        write_changes(out, state_changes)?;
         if let Some(undo) = undo.filter(|_| !self.dry_run) {
             writeln!(out, "{DIM}to undo it:{DIM:#} {undo}")?;
         }

@@ -58,6 +58,8 @@ struct Looked {
     said: Vec<String>,
     overtaken: bool,
     trouble: Option<String>,
+    /// Why Prometheus, where one was named, did not answer.
+    unanswered: Option<String>,
 }
 
 /// What came of a look at all of them.
@@ -67,11 +69,18 @@ struct Look {
     next: Option<Timestamp>,
     /// Whether somebody else was faster.
     overtaken: bool,
+    /// What went wrong with the log or with one of them; the others were looked at.
+    trouble: Option<String>,
+    /// Why Prometheus, where one was named, did not answer.
+    unanswered: Option<String>,
 }
 
 impl Controller {
     /// A controller that signs what it decides as the operator does.
     pub fn new(operator: Operator, options: Options) -> Controller {
+        if options.prometheus.is_none() {
+            tracing::warn!("no Prometheus was named: gates have no data, so rollouts with gates stay where they are");
+        }
         Controller { operator, options, metrics: Arc::new(Metrics::new()), said: BTreeMap::new() }
     }
 
@@ -84,23 +93,19 @@ impl Controller {
     ///
     /// # Errors
     ///
-    /// Says what went wrong, of the last that did; what could be decided was.
+    /// Says what went wrong, and that a Prometheus which was named does not answer; what could be decided was.
     pub async fn once(mut self) -> Result<(), String> {
         let log = self.operator.log().clone();
         let begun = Notices::begin(&log, &self.options.destinations, &self.metrics).await;
         let mut outcome = Ok(());
         for _ in 0..MOST_TRIES {
-            match self.look().await {
-                Ok(Look { overtaken: true, .. }) => {
-                    outcome = Err(
-                        "others changed the rollouts each time before a decision was written; try again".to_owned()
-                    );
-                }
-                looked => {
-                    outcome = looked.map(drop);
-                    break;
-                }
+            let Look { overtaken, trouble, unanswered, .. } = self.look().await;
+            if !overtaken {
+                let unanswered = unanswered.map(|why| format!("Prometheus does not answer: {why}"));
+                outcome = trouble.or(unanswered).map_or(Ok(()), Err);
+                break;
             }
+            outcome = Err("others changed the rollouts each time before a decision was written; try again".to_owned());
         }
         for notices in begun {
             let left = notices.catch_up(FAREWELL).await;
@@ -134,7 +139,7 @@ impl Controller {
                     }
                 }
             };
-            let Look { next, overtaken } = look.unwrap_or_default();
+            let Look { next, overtaken, .. } = look;
             let until = next.map(|next| next.as_millis().saturating_sub(Timestamp::now().as_millis()).max(0));
             let due = match until {
                 _ if overtaken => Instant::now(),
@@ -162,33 +167,33 @@ impl Controller {
         join_all(begun.iter().map(|notices| notices.catch_up(FAREWELL))).await;
     }
 
-    async fn look(&mut self) -> Result<Look, String> {
-        let outcome = self.look_at_all().await;
-        let trouble = outcome.as_ref().err().cloned();
-        match (self.metrics.looked(trouble.clone()), trouble) {
+    async fn look(&mut self) -> Look {
+        let look = match self.look_at_all().await {
+            Ok(look) => look,
+            Err(error) => Look { trouble: Some(error.to_string()), ..Look::default() },
+        };
+        match (self.metrics.looked(look.trouble.clone()), &look.trouble) {
             (true, Some(problem)) => {
                 tracing::error!(environment = self.operator.log().environment(), problem, "rollouts stand still");
             }
             (true, None) => tracing::info!(environment = self.operator.log().environment(), "the log is read again"),
             (false, _) => {}
         }
-        outcome
+        look
     }
 
-    async fn look_at_all(&mut self) -> Result<Look, String> {
+    async fn look_at_all(&mut self) -> Result<Look, StoreError> {
         let log = self.operator.log();
-        let unread = |error: StoreError| error.to_string();
         // Whoever wrote the newest entry may have died before it was served.
-        log.current(Audience::Server).await.map_err(unread)?;
-        let Some(record) = log.head().await.map_err(unread)? else { return Ok(Look::default()) };
-        let (definitions, state) = record.contents().map_err(unread)?;
+        log.current(Audience::Server).await?;
+        let Some(record) = log.head().await? else { return Ok(Look::default()) };
+        let (definitions, state) = record.contents()?;
         // All at once: none waits for what another asks.
         let looks = join_all(state.rollouts.iter().map(async |(name, progress)| {
             (name.clone(), self.look_at(name, progress, &record, &definitions, &state).await)
         }));
         let looks = looks.await;
         let mut all = Look::default();
-        let mut trouble = None;
         let mut standings = BTreeMap::new();
         self.said.retain(|name, _| state.rollouts.contains_key(name));
         for (name, looked) in looks {
@@ -196,21 +201,23 @@ impl Controller {
                 if state.rollouts.get(&name).is_some_and(Progress::is_watched) {
                     let Standing { environment, blockers, .. } = &looked.standing;
                     let blockers: Vec<_> = blockers.iter().map(|blocker| blocker.message.as_str()).collect();
-                    let blockers = blockers.join("; ");
-                    tracing::info!(environment, rollout = name, blockers, "what keeps it where it is");
+                    match blockers.join("; ") {
+                        none if none.is_empty() => {
+                            tracing::info!(environment, rollout = name, "nothing keeps it where it is")
+                        }
+                        blockers => tracing::info!(environment, rollout = name, blockers, "what keeps it where it is"),
+                    }
                 }
                 self.said.insert(name.clone(), looked.said);
             }
             all.overtaken |= looked.overtaken;
             all.next = all.next.into_iter().chain(looked.next).min();
-            trouble = trouble.or(looked.trouble);
+            all.trouble = all.trouble.or(looked.trouble);
+            all.unanswered = all.unanswered.or(looked.unanswered);
             standings.insert(name, looked.standing);
         }
         self.metrics.stand(standings);
-        match trouble {
-            Some(trouble) => Err(trouble),
-            None => Ok(all),
-        }
+        Ok(all)
     }
 
     async fn look_at(
@@ -225,7 +232,7 @@ impl Controller {
         let Some(plan) = definitions.rollouts.get(name) else {
             let said = vec!["the definitions have no plan of it any more".to_owned()];
             let standing = standing(environment, progress, 0, None);
-            return Looked { standing, next: None, said, overtaken: false, trouble: None };
+            return Looked { standing, next: None, said, overtaken: false, trouble: None, unanswered: None };
         };
         let now = Timestamp::now();
         let questions = plan.questions(progress, environment, now);
@@ -235,6 +242,10 @@ impl Controller {
                 let nobody = || Answer::failed("no Prometheus was named to ask");
                 questions.into_iter().map(|question| ((question.metric, question.part), nobody())).collect()
             }
+        };
+        let unanswered = match self.options.prometheus {
+            Some(_) => observations.values().find(|answer| answer.failed).and_then(|answer| answer.problem.clone()),
+            None => None,
         };
         let decision = plan.assess(progress, definitions, state, &observations, now);
         let made = self.make(name, &decision, record.entry.version, now).await;
@@ -248,7 +259,7 @@ impl Controller {
         let said = blocked.chain(found).collect();
         let overtaken = matches!(made, Err(OperationError::Overtaken(_)));
         let trouble = made.err().filter(|_| !overtaken).map(|error| format!("{name}: {error}"));
-        Looked { standing, next: decision.next, said, overtaken, trouble }
+        Looked { standing, next: decision.next, said, overtaken, trouble, unanswered }
     }
 
     /// Writes down a decision; whether it was this controller that did.
@@ -272,7 +283,7 @@ impl Controller {
         if outcome.changed {
             let environment = self.operator.log().environment();
             self.metrics.decided(environment, name, last.what.name());
-            let step = decision.progress.step.as_deref().unwrap_or_default();
+            let step = decision.progress.step.as_deref();
             let (decision, reason, version) = (last.what.name(), &last.reason, outcome.version);
             match last.what {
                 Transition::Advanced | Transition::Completed | Transition::Verified | Transition::Lowered => {

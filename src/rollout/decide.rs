@@ -305,18 +305,14 @@ impl Decider<'_> {
             Some(_) => BlockerKind::Approval,
             None => BlockerKind::Attestation,
         };
-        let given = self.progress.attested.iter().rev().find(|given| {
-            // An approval is of going on from this step; what is attested to stays true.
-            let here = kind == BlockerKind::Attestation || given.step == step.name;
-            given.what == what && here && given.role.as_deref() == requirement.role()
-        });
+        let given = self.progress.given(requirement, &step.name);
         let how = match kind {
             BlockerKind::Approval => format!("`advance --role {}`", requirement.role().unwrap_or_default()),
             _ => format!("`attest {what:?}`"),
         };
         match (given, requirement.valid_for) {
             (None, _) => Some(Blocker::new(kind, format!("{what} is missing; {how} gives it"))),
-            (Some(given), Some(valid)) if valid.after(given.by.at) <= self.now => {
+            (Some(given), Some(valid)) if !requirement.counts(given, self.now) => {
                 let (author, at) = (&given.by.author, given.by.at);
                 let message = format!("{what}, given by {author} at {at}, was valid for {valid}; {how} gives it again");
                 Some(Blocker::new(kind, message))
@@ -427,7 +423,8 @@ impl Decider<'_> {
             return self.roll_back(&way, "there is no staircase to go down".to_owned(), evidence);
         };
         if stairs.next > self.now {
-            let message = format!("goes down by {} at {}", stairs.by, stairs.next);
+            let message =
+                format!("goes down by {} percentage points every {}, to {}%", stairs.by, stairs.every, stairs.to);
             return self.wait(vec![Blocker::until(BlockerKind::Held, message, stairs.next)], evidence);
         }
         let at = self.plan.percent(self.progress).unwrap_or_default();
@@ -462,7 +459,7 @@ impl Decider<'_> {
             let tolerance = after.tolerance.map_or(TOLERANCE, fraction);
             let most = fraction(percent) + tolerance;
             // The text is that of a number, so it is a condition.
-            if let Ok(condition) = format!("<= {most}").parse::<Condition>() {
+            if let Ok(condition) = format!("<= {}%", most * 100.0).parse::<Condition>() {
                 let test = Test {
                     metric: share,
                     quantity: Quantity::Value,
@@ -536,20 +533,23 @@ fn fraction(percent: Percent) -> f64 {
     f64::from(percent.thousandths()) / 100_000.0
 }
 
-/// A reading in words.
+/// A reading in words: what a gate or a trigger found, the number and its threshold.
 fn said(reading: &Reading) -> String {
     let mut text = format!("{:?}", reading.guard);
-    let number = |number: f64| format!("{}", (number * 1e6).round() / 1e6);
+    let is_trigger = reading.action.is_some();
     text.push_str(match reading.finding {
         Finding::Holds | Finding::Pending if reading.metric.is_none() => " is raised; `clear` takes it back",
         Finding::Pending if reading.value.is_none() => " is not measured in this step yet",
+        Finding::Holds if is_trigger => " has fired",
         Finding::Holds => " holds",
+        Finding::Pending if is_trigger => " is about to fire, but has not been so for long enough",
         Finding::Pending => " holds, but not for long enough yet",
+        Finding::Fails if is_trigger => " has not fired",
         Finding::Fails => " does not hold",
         Finding::NoData | Finding::Silence => " has no data",
     });
-    if let Some(value) = reading.value {
-        text.push_str(&format!(": it is {}", number(value)));
+    if let Some(measured) = reading.measured() {
+        text.push_str(&format!(": {measured}"));
     }
     if let Some(note) = &reading.note {
         text.push_str(&format!(" ({note})"));

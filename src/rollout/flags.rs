@@ -6,7 +6,7 @@ use super::decide::{Blocker, BlockerKind};
 use super::plan::{Plan, Setting};
 use super::progress::{Phase, Progress};
 use crate::Timestamp;
-use crate::snapshot::definitions::{Definitions, FlagState, Percent, PercentState, State};
+use crate::snapshot::definitions::{Definitions, Flag, FlagState, Percent, PercentState, State};
 
 impl Plan {
     /// What the flags are to be set to.
@@ -30,6 +30,35 @@ impl Plan {
     /// Whether the flags are to be killed: after a rollback to zero nobody is to be on the new path, on no list either.
     pub fn kills(&self, progress: &Progress) -> bool {
         progress.phase == Phase::RolledBack && progress.step.is_none() && progress.percent.is_none()
+    }
+
+    /// Which of its flags are killed, by whatever, and which are not.
+    pub(crate) fn killed<'p>(&'p self, definitions: &Definitions, state: &State) -> (Vec<&'p str>, Vec<&'p str>) {
+        let known = self.flags.iter().filter_map(|key| Some((key, definitions.flags.get(key)?)));
+        let (killed, others): (Vec<_>, Vec<_>) = known.partition(|(key, flag)| state.killed(key, flag).is_some());
+        let keys = |flags: Vec<(&'p String, &Flag)>| flags.into_iter().map(|(key, _)| key.as_str()).collect();
+        (keys(killed), keys(others))
+    }
+
+    /// The percent that the ramps of its flags have now, whoever set it: the highest of them, and 0 where all are killed.
+    pub(super) fn actual_percent(
+        &self,
+        progress: &Progress,
+        definitions: &Definitions,
+        state: &State,
+    ) -> Option<Percent> {
+        let settings = self.settings(progress);
+        let of = |key: &str| {
+            let flag = definitions.flags.get(key)?;
+            let own = state.flags.get(key).filter(|state| state.fits(flag));
+            let enabled = own.and_then(|own| own.enabled).unwrap_or(flag.enabled);
+            match own.and_then(|own| own.percent.default) {
+                _ if !enabled || state.killed(key, flag).is_some() => Some(Percent::default()),
+                Some(percent) => Some(percent),
+                None => settings.get(key)?.percent,
+            }
+        };
+        self.flags.iter().filter_map(|key| of(key)).max()
     }
 
     /// What of the flags keeps the rollout from going on: they are killed, not as the rollout set them, or gone; or

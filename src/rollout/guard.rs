@@ -107,6 +107,24 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// What was measured, in words: `it is 34.1% (> 5%)`; none where nothing was.
+    ///
+    /// It is written as the threshold is: in percent where that is. Four digits are as many as anybody compares.
+    pub fn measured(&self) -> Option<String> {
+        let condition = self.condition.as_deref().unwrap_or_default();
+        let of_percent = condition.contains('%');
+        let written = |number: f64| match of_percent {
+            true => format!("{}%", significant(number * 100.0)),
+            false => significant(number),
+        };
+        let number = written(self.value?);
+        let threshold = if condition.is_empty() { String::new() } else { format!(" ({condition})") };
+        Some(match self.quantity {
+            Some(Quantity::Value) | None => format!("it is {number}{threshold}"),
+            Some(quantity) => format!("the {quantity} is {number}{threshold}"),
+        })
+    }
+
     /// What is found where nothing is measured.
     pub(super) fn of(guard: String, finding: Finding) -> Reading {
         Reading {
@@ -261,6 +279,16 @@ impl Plan {
         };
         reading
     }
+}
+
+/// A number with four significant digits, or all before its point.
+fn significant(number: f64) -> String {
+    if number == 0.0 || !number.is_finite() {
+        return number.to_string();
+    }
+    let places = (3.0 - number.abs().log10().floor()).clamp(0.0, 300.0);
+    let scale = 10_f64.powf(places);
+    format!("{}", (number * scale).round() / scale)
 }
 
 /// Prometheus answers 11,000 points at most.

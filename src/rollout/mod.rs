@@ -37,6 +37,7 @@ mod lint;
 mod period;
 mod plan;
 mod progress;
+mod report;
 mod status;
 mod verbs;
 
@@ -49,7 +50,8 @@ pub use plan::{
     Action, AfterRollback, Arms, Baseline, Gate, Metric, OnNoData, Pace, Plan, Quantity, Requirement, ResolvedStep,
     Series, Setting, Severity, Step, Traffic, Trigger,
 };
-pub use progress::{Attested, Decided, Incident, Note, Phase, Progress, Recovery, Staircase, Transition};
+pub use progress::{Attested, Decided, Incident, Note, Passage, Phase, Progress, Recovery, Staircase, Transition};
+pub use report::{DecisionReport, IncidentReport, Report, RequirementReport, Spent, StepReport, StepState};
 pub use status::{Mode, Status};
 pub use verbs::{Refusal, Verb};
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::calendar::{Freeze, Window};
 use super::condition::Condition;
 use super::period::Period;
+use super::progress::Attested;
 use crate::Timestamp;
 use crate::snapshot::definitions::Percent;
 
@@ -521,6 +522,13 @@ pub struct ResolvedStep {
     pub cleanup: bool,
 }
 
+impl ResolvedStep {
+    /// The roles that must approve of going on from here.
+    pub fn approvals(&self) -> impl Iterator<Item = &str> {
+        self.requires.iter().filter_map(|requirement| requirement.approval.as_deref())
+    }
+}
+
 impl Plan {
     /// How often metrics are looked at.
     pub fn interval(&self) -> Period {
@@ -780,6 +788,11 @@ impl Trigger {
 }
 
 impl Requirement {
+    /// Whether somebody's word on it still counts.
+    pub(super) fn counts(&self, given: &Attested, now: Timestamp) -> bool {
+        self.valid_for.is_none_or(|valid| valid.after(given.by.at) > now)
+    }
+
     /// What it is called: what is to be attested to, or the role that is to approve.
     pub fn called(&self) -> String {
         match (&self.approval, &self.attestation) {

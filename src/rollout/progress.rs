@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::guard::Reading;
 use super::period::Period;
-use super::plan::Severity;
+use super::plan::{Requirement, Severity};
 use crate::Timestamp;
 use crate::snapshot::definitions::Percent;
 
@@ -53,6 +53,15 @@ pub struct Progress {
     pub incident: Option<Incident>,
     /// The last decision.
     pub last: Decided,
+}
+
+/// A rollout as a decision left it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Passage {
+    /// The version of the log that has the decision.
+    pub version: u64,
+    /// How far the rollout had come, with the decision that brought it there.
+    pub progress: Progress,
 }
 
 /// What a rollout is doing.
@@ -209,6 +218,29 @@ pub enum Transition {
 }
 
 impl Transition {
+    /// It in a word or two, for people.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Transition::Started => "started",
+            Transition::Advanced => "advanced",
+            Transition::Completed => "completed",
+            Transition::Approved => "approved",
+            Transition::Attested => "attested",
+            Transition::Held => "held",
+            Transition::Resumed => "resumed",
+            Transition::SteppedDown => "stepped down",
+            Transition::RollingBack => "began to go down",
+            Transition::Lowered => "went one stair down",
+            Transition::RolledBack => "rolled back",
+            Transition::CohortRolledBack => "took out a cohort",
+            Transition::Retried => "began again",
+            Transition::Signalled => "signal raised",
+            Transition::Cleared => "signal cleared",
+            Transition::Verified => "recovery verified",
+            Transition::Escalated => "escalated",
+        }
+    }
+
     /// Its name, as JSON and events have it.
     pub fn name(self) -> &'static str {
         match self {
@@ -247,6 +279,15 @@ impl Transition {
 }
 
 impl Progress {
+    /// The last word on what a step requires, whether it still counts or not.
+    pub(super) fn given(&self, requirement: &Requirement, step: &str) -> Option<&Attested> {
+        self.attested.iter().rev().find(|given| {
+            // An approval is of going on from this step; what is attested to stays true.
+            let here = requirement.approval.is_none() || given.step == step;
+            given.what == requirement.called() && here && given.role.as_deref() == requirement.role()
+        })
+    }
+
     /// Whether it moves by itself, or may come to.
     pub fn is_active(&self) -> bool {
         matches!(self.phase, Phase::Running | Phase::Held | Phase::RollingBack)

@@ -23,8 +23,11 @@ pub struct Status {
     pub flags: Vec<String>,
     /// How many are on the new path, in one word.
     pub mode: Mode,
-    /// The percent of the flags' ramps.
+    /// The percent of the flags' ramps, by the plan.
     pub percent: Option<Percent>,
+    /// The highest percent that they have in truth, where that is another: 0 where somebody killed them, any where somebody
+    /// changed them by hand.
+    pub actual_percent: Option<Percent>,
     /// The steps, in order.
     pub steps: Vec<ResolvedStep>,
     /// The place of the step that it is at, from 0; none where it is at none.
@@ -100,9 +103,17 @@ impl Plan {
         let progress = state.rollouts.get(name);
         let steps = self.steps();
         let nothing = Observations::new();
-        let decision =
-            progress.map(|progress| self.assess(progress, definitions, state, observations.unwrap_or(&nothing), now));
-        let (verdict, blockers, next, evidence) = match decision {
+        let decision = progress.map(|progress| {
+            let mut decision = self.assess(progress, definitions, state, observations.unwrap_or(&nothing), now);
+            if observations.is_none() {
+                decision.not_looked_at();
+            }
+            decision
+        });
+        let percent = progress.and_then(|progress| self.percent(progress));
+        let actual = progress.and_then(|progress| self.actual_percent(progress, definitions, state));
+        let mut mode = self.mode(progress);
+        let (verdict, mut blockers, next, evidence) = match decision {
             Some(decision) => (decision.verdict, decision.blockers, decision.next, decision.evidence),
             None => {
                 let message = "it has not been started; `start` begins it";
@@ -114,13 +125,26 @@ impl Plan {
                 )
             }
         };
+        if let (Some(progress), (_, others)) = (progress, self.killed(definitions, state))
+            && self.kills(progress)
+            && !others.is_empty()
+        {
+            mode = Mode::Testing;
+            let message = format!(
+                "not killed any more: {}; whom lists and rules name may be on the new path. `retry` begins it again, `kill` \
+                 takes everyone off",
+                others.join(", ")
+            );
+            blockers.push(Blocker { kind: BlockerKind::Changed, message, until: None });
+        }
         Status {
             rollout: name.to_owned(),
             description: self.description.clone(),
             owner: self.owner.clone(),
             flags: self.flags.clone(),
-            mode: self.mode(progress),
-            percent: progress.and_then(|progress| self.percent(progress)),
+            mode,
+            percent,
+            actual_percent: actual.filter(|actual| Some(*actual) != percent),
             at: progress.and_then(|progress| steps.iter().position(|step| Some(&step.name) == progress.step.as_ref())),
             steps,
             progress: progress.cloned(),
@@ -129,6 +153,19 @@ impl Plan {
             next,
             evidence,
             measured: observations.is_some(),
+        }
+    }
+}
+
+impl Decision {
+    /// Where nobody asked for what is measured, it is not known, and no more is to be said of it.
+    fn not_looked_at(&mut self) {
+        let before = self.blockers.len();
+        let measured = |kind| matches!(kind, BlockerKind::NoData | BlockerKind::Gate | BlockerKind::Recovery);
+        self.blockers.retain(|blocker| !measured(blocker.kind));
+        if self.blockers.len() < before {
+            let message = "what gates and triggers measure was not looked at here; `--prometheus URL` shows it";
+            self.blockers.push(Blocker { kind: BlockerKind::NoData, message: message.to_owned(), until: None });
         }
     }
 }

@@ -34,6 +34,8 @@ pub enum Verb {
     Advance {
         /// The role; none where the step asks for the approval of one role only.
         role: Option<String>,
+        /// The step that is approved to be left; none for the one that it is at, whichever that has become.
+        step: Option<String>,
     },
     /// Attests to something that a step requires.
     Attest {
@@ -141,9 +143,12 @@ impl Verb {
             (Verb::Start, Phase::Completed) => refuse("it is completed; a new rollout needs a plan of another name"),
             (Verb::Start, _) => refuse(format!("it was started at {} already", progress.started)),
 
-            (Verb::Advance { role }, Phase::Running | Phase::Held) => {
+            (Verb::Advance { role, step: of }, Phase::Running | Phase::Held) => {
                 let step = step.ok_or_else(|| lost(progress))?;
-                let role = plan.approving(step, role.as_deref(), by)?;
+                if let Some(of) = of.as_ref().filter(|of| **of != step.name) {
+                    return refuse(format!("it is at {} and not at {of}; look at it again", step.name));
+                }
+                let role = plan.approving(step, &steps, role.as_deref(), by)?;
                 let what = format!("approval of {role}");
                 let given = Attested { what, role: Some(role), step: step.name.clone(), by: by.clone() };
                 Ok(Progress { last: decided(Transition::Approved), ..old.with(given) })
@@ -308,17 +313,37 @@ impl Progress {
 
 impl Plan {
     /// The role in which somebody approves of going on from a step.
-    fn approving(&self, step: &ResolvedStep, role: Option<&str>, by: &Note) -> Result<String, Refusal> {
-        let asked: Vec<&str> = step.requires.iter().filter_map(|requirement| requirement.approval.as_deref()).collect();
+    fn approving(
+        &self,
+        step: &ResolvedStep,
+        steps: &[ResolvedStep],
+        role: Option<&str>,
+        by: &Note,
+    ) -> Result<String, Refusal> {
+        let asked: Vec<&str> = step.approvals().collect();
         let role = match (role, asked.as_slice()) {
             (_, []) => {
-                let message = format!("{} asks for no approval; `status` says what it waits for", step.name);
-                return refuse(message);
+                let later = steps.iter().skip_while(|other| other.name != step.name);
+                let later = later.map(|step| (step, step.approvals().collect::<Vec<_>>()));
+                let next = later.into_iter().find(|(_, roles)| !roles.is_empty());
+                return refuse(match next {
+                    Some((next, roles)) => {
+                        format!("{} asks for no approval; {} will, of {}", step.name, next.name, roles.join(" and "))
+                    }
+                    None => format!("{} asks for no approval; `status` says what it waits for", step.name),
+                });
             }
             (Some(role), asked) if asked.contains(&role) => role,
             (None, [role]) => role,
-            (Some(_) | None, asked) => {
-                return refuse(format!("{} asks for the approval of {}; say as which", step.name, asked.join(", ")));
+            (Some(role), asked) => {
+                return refuse(format!(
+                    "{} asks for the approval of {}, not of {role}",
+                    step.name,
+                    asked.join(" and ")
+                ));
+            }
+            (None, asked) => {
+                return refuse(format!("{} asks for the approval of {}; say as which", step.name, asked.join(" and ")));
             }
         };
         self.check_role(role, by)?;

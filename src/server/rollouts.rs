@@ -16,9 +16,9 @@ use super::problem::Problem;
 use super::{Asking, Shared, body};
 use crate::Timestamp;
 use crate::controller::{AlertSignal, signals};
-use crate::rollout::{Period, Plan, Severity, Status, To, Verb};
+use crate::rollout::{Passage, Period, Plan, Severity, Status, To, Verb};
 use crate::snapshot::definitions::{Exclusion, Key, Percent};
-use crate::store::{Operation, Passage};
+use crate::store::Operation;
 
 /// How many decisions a page has at most.
 const MAX_PAGE: usize = 500;
@@ -84,8 +84,7 @@ async fn one(State(shared): State<Arc<Shared>>, Path((environment, name)): Named
 }
 
 fn plan<'h>(head: &'h Head, name: &str) -> Result<&'h Plan, Problem> {
-    let missing = || Problem::not_found(format!("there is no rollout `{name}`"));
-    head.definitions.rollouts.get(name).ok_or_else(missing)
+    head.definitions.rollout(name).map_err(Problem::not_found)
 }
 
 /// Where it stands, with what is measured now if this server may ask for it.
@@ -147,6 +146,7 @@ struct Approval {
     #[serde(default)]
     dry_run: bool,
     role: Option<String>,
+    step: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -270,7 +270,7 @@ macro_rules! verbs {
 
 verbs! {
     start(why: Why) => Verb::Start;
-    advance(approval: Approval) => Verb::Advance { role: approval.role };
+    advance(approval: Approval) => Verb::Advance { role: approval.role, step: approval.step };
     attest(attestation: Attestation) => Verb::Attest { what: attestation.what };
     hold(why: Why) => Verb::Hold;
     resume(why: Why) => Verb::Resume;

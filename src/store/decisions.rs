@@ -1,16 +1,7 @@
 //! What happened to a rollout, as the log has it.
 
 use super::{Log, StoreError};
-use crate::rollout::Progress;
-
-/// How far a rollout had come in one version of the log, where that changed something of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Passage {
-    /// The version.
-    pub version: u64,
-    /// How far the rollout had come, with the decision that brought it there.
-    pub progress: Progress,
-}
+use crate::rollout::Passage;
 
 impl Log {
     /// What happened to a rollout, newest first: at most `limit` changes of it, below the version `before` if there is one.

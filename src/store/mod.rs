@@ -57,7 +57,6 @@ mod operator;
 #[doc = include_str!("RUNBOOK.md")]
 pub mod runbook {}
 
-pub use decisions::Passage;
 pub use entry::{Entry, NewEntry, Record};
 pub use error::StoreError;
 pub use log::{History, Log, Mark};

@@ -366,9 +366,7 @@ fn move_rollout(
 }
 
 pub(super) fn plan<'d>(definitions: &'d Definitions, name: &str) -> Result<&'d Plan, OperationError> {
-    let unknown =
-        || unknown("there is no rollout", name, &mut definitions.rollouts.keys().map(String::as_str).collect());
-    definitions.rollouts.get(name).ok_or_else(unknown)
+    definitions.rollout(name).map_err(OperationError::Unknown)
 }
 
 fn note(by: &Kill) -> Note {

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use flagstone::rollout::{
-    Answer, BlockerKind, CONTROLLER, Decision, Observations, Part, Phase, Plan, Progress, Question, Verb, Verdict,
+    Answer, BlockerKind, CONTROLLER, Decision, Observations, Part, Phase, Plan, Progress, Question, Report, Status,
+    Verb, Verdict,
 };
 use flagstone::snapshot::SigningKey;
 use flagstone::snapshot::definitions::{Definitions, Options, Source, State, compile};
@@ -142,12 +143,13 @@ impl World {
     /// What the controller would do now.
     pub fn assess(&self, rollout: &str) -> Decision {
         let (plan, progress) = (self.plan(rollout), self.progress(rollout));
-        let questions = plan.questions(progress, "production", self.now);
-        let observations: Observations = questions
-            .iter()
-            .map(|question| ((question.metric.clone(), question.part), self.answer(rollout, question)))
-            .collect();
-        plan.assess(progress, &self.definitions, &self.state, &observations, self.now)
+        plan.assess(progress, &self.definitions, &self.state, &self.observations(rollout), self.now)
+    }
+
+    fn observations(&self, rollout: &str) -> Observations {
+        let questions = self.plan(rollout).questions(self.progress(rollout), "production", self.now);
+        let each = questions.iter();
+        each.map(|question| ((question.metric.clone(), question.part), self.answer(rollout, question))).collect()
     }
 
     /// What the controller does now.
@@ -172,6 +174,18 @@ impl World {
         let outcome = self.operator.apply(operations, request).await?;
         (self.version, self.definitions, self.state) = (outcome.version, outcome.definitions, outcome.state);
         Ok(())
+    }
+
+    /// What `flagstone rollout report` writes now, of the last so many days.
+    pub async fn report(&self, rollout: &str, days: i64) -> Report {
+        let (plan, status) = (self.plan(rollout), self.status(rollout));
+        let passages = self.operator.log().passages(rollout, None, usize::MAX).await.unwrap();
+        plan.report("production", status, &passages, self.now.plus_millis(-days * DAY), self.now)
+    }
+
+    fn status(&self, rollout: &str) -> Status {
+        let observations = self.observations(rollout);
+        self.plan(rollout).status(rollout, &self.definitions, &self.state, Some(&observations), self.now)
     }
 
     pub async fn operate(&mut self, author: &str, operations: &[Operation]) {
@@ -201,7 +215,7 @@ impl World {
             let by = requirement.role().map_or("ana", |role| plan.roles[role][0].as_str());
             let verb = match &requirement.attestation {
                 Some(what) => Verb::Attest { what: what.clone() },
-                None => Verb::Advance { role: requirement.approval.clone() },
+                None => Verb::Advance { role: requirement.approval.clone(), step: None },
             };
             self.act(rollout, by, verb).await;
         }

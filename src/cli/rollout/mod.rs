@@ -1,5 +1,6 @@
 //! What people do to rollouts, and what they see of them.
 
+mod report;
 mod run;
 mod status;
 
@@ -29,6 +30,7 @@ pub struct Rollout {
 enum Command {
     Run(run::Run),
     Status(status::Status),
+    Report(report::Report),
     /// Begin a rollout: go to the first step
     #[command(after_help = "Example:
   flagstone rollout start gateway --environment production --store published \\
@@ -38,7 +40,7 @@ enum Command {
     ///
     /// The rollout goes on once all else is as the step asks. The plan says who has which role.
     #[command(after_help = "Example:
-  flagstone rollout advance calling --role stakeholders --author ana@example.com --reason 'Go'")]
+  flagstone rollout advance calling --step 25% --role stakeholders --author ana@example.com --reason 'Go'")]
     Advance(Advance),
     /// Attest to something that the plan requires
     #[command(after_help = "Example:
@@ -90,6 +92,9 @@ struct Advance {
     /// In which role; not needed where the step asks for one only
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
+    /// The step that you approve to be left; refused where the rollout is at another by now
+    #[arg(long, value_name = "STEP")]
+    step: Option<String>,
 }
 
 #[derive(clap::Args)]
@@ -168,22 +173,28 @@ impl Rollout {
         match self.command {
             Command::Run(run) => run.run(out),
             Command::Status(status) => status.run(out),
+            Command::Report(report) => report.run(out),
             Command::Start(plain) => plain.run(out, Verb::Start, ("started", "would start")),
-            Command::Advance(Advance { plain, role }) => {
-                plain.run(out, Verb::Advance { role }, ("approved", "would approve"))
+            Command::Advance(Advance { plain, role, step }) => {
+                plain.run(out, Verb::Advance { role, step }, ("approved", "would approve"))
             }
             Command::Attest(Attest { rollout, what, to }) => {
                 Plain { rollout, to }.run(out, Verb::Attest { what }, ("attested", "would attest"))
             }
-            Command::Hold(plain) => plain.run(out, Verb::Hold, ("held", "would hold")),
+            Command::Hold(plain) => {
+                let undo = ["rollout", "resume", &plain.rollout].map(str::to_owned);
+                plain.run_undone_by(out, Verb::Hold, ("held", "would hold"), &undo)
+            }
             Command::Resume(plain) => plain.run(out, Verb::Resume, ("resumed", "would resume")),
             Command::Retry(plain) => plain.run(out, Verb::Retry, ("begun again", "would begin again")),
             Command::Rollback(rollback) => rollback.run(out),
             Command::Signal(Signal { rollout, signal: name, to }) => {
-                Plain { rollout, to }.run(out, Verb::Signal { name }, ("raised", "would raise"))
+                let undo = ["rollout", "clear", &rollout, &name].map(str::to_owned);
+                Plain { rollout, to }.run_undone_by(out, Verb::Signal { name }, ("raised", "would raise"), &undo)
             }
             Command::Clear(Signal { rollout, signal: name, to }) => {
-                Plain { rollout, to }.run(out, Verb::Clear { name }, ("cleared", "would clear"))
+                let undo = ["rollout", "signal", &rollout, &name].map(str::to_owned);
+                Plain { rollout, to }.run_undone_by(out, Verb::Clear { name }, ("cleared", "would clear"), &undo)
             }
             Command::Freeze(Freeze { until, to }) => run(
                 out,
@@ -202,6 +213,17 @@ impl Rollout {
 impl Plain {
     fn run(self, out: &mut dyn Write, verb: Verb, words: (&str, &str)) -> Result<Answer, Failure> {
         run(out, &self.to, &[Operation::Rollout { name: self.rollout, verb }], words, None)
+    }
+
+    fn run_undone_by(
+        self,
+        out: &mut dyn Write,
+        verb: Verb,
+        words: (&str, &str),
+        undo: &[String],
+    ) -> Result<Answer, Failure> {
+        let undo: Vec<&str> = undo.iter().map(String::as_str).collect();
+        run(out, &self.to, &[Operation::Rollout { name: self.rollout, verb }], words, Some(&undo))
     }
 }
 

@@ -1,7 +1,9 @@
 use std::io::Write;
 
 use flagstone::Timestamp;
-use flagstone::rollout::{Finding, Observations, Phase, Reading, Status as Standing};
+use flagstone::rollout::{
+    BlockerKind, Finding, Observations, Phase, Progress, Reading, Recovery, Severity, Status as Standing,
+};
 use serde_json::json;
 
 use crate::answer::{Answer, BOLD, CYAN, DIM, Failure, GREEN, RED, YELLOW, runtime, write_json};
@@ -38,6 +40,9 @@ impl Status {
         let versions = self.store.versions(&log, store)?;
         let record = self.store.entry(&log, versions[versions.len() - 1])?;
         let (definitions, state) = record.contents()?;
+        if let Some(wanted) = &self.rollout {
+            definitions.rollout(wanted).map_err(Failure::Usage)?;
+        }
         let prometheus = self.prometheus.as_deref().map(prometheus).transpose()?;
         let now = Timestamp::now();
         let mut shown = Vec::new();
@@ -51,12 +56,6 @@ impl Status {
                 _ => None,
             };
             shown.push(plan.status(name, &definitions, &state, observations.as_ref(), now));
-        }
-        if let (Some(wanted), true) = (&self.rollout, shown.is_empty()) {
-            let names: Vec<&str> = definitions.rollouts.keys().map(String::as_str).collect();
-            let there =
-                if names.is_empty() { "there are none".to_owned() } else { format!("there are {}", names.join(", ")) };
-            return Err(Failure::Usage(format!("there is no rollout `{wanted}`; {there}")));
         }
         if self.json {
             let body = json!({
@@ -110,27 +109,32 @@ fn write_status(out: &mut dyn Write, status: &Standing) -> std::io::Result<()> {
         });
     }
     writeln!(out, "  {}", steps.join("  "))?;
-    if let Some(percent) = status.percent {
+    if let Some(percent) = status.actual_percent.or(status.percent) {
         let share = f64::from(percent.thousandths()) / 100_000.0;
-        writeln!(out, "  {CYAN}{:<40}{CYAN:#} {percent} %", bar(share, 40).replace(' ', ""))?;
+        let is = |kind| status.blockers.iter().any(|blocker| blocker.kind == kind);
+        let why = match (status.actual_percent, status.percent) {
+            (Some(_), _) if is(BlockerKind::Killed) => format!(" {RED}killed{RED:#}"),
+            (Some(_), Some(planned)) => format!(" {YELLOW}changed by hand{YELLOW:#}, the plan says {planned} %"),
+            _ => String::new(),
+        };
+        writeln!(out, "  {CYAN}{:<40}{CYAN:#} {percent} %{why}", bar(share, 40).replace(' ', ""))?;
     }
     if let Some(progress) = &status.progress {
-        let last = &progress.last;
-        writeln!(out, "  {DIM}{} {} by {}:{DIM:#} {}", last.at, last.what.name(), last.author, last.reason)?;
-        for (name, raised) in &progress.signals {
-            writeln!(
-                out,
-                "  {RED}signal {name}{RED:#} raised by {} at {}: {}",
-                raised.author, raised.at, raised.reason
-            )?;
-        }
+        write_progress(out, progress)?;
     }
     for blocker in &status.blockers {
         let until = blocker.until.map_or(String::new(), |until| format!(" {DIM}until {until}{DIM:#}"));
         writeln!(out, "  {YELLOW}waits:{YELLOW:#} {}{until}", blocker.message)?;
     }
     if let Some(next) = status.next {
-        writeln!(out, "  {DIM}at the earliest it goes on at {next}{DIM:#}")?;
+        let only_time = status.blockers.iter().all(|blocker| blocker.until.is_some());
+        let what = match status.phase() {
+            Some(Phase::RollingBack) => "the next stair is due at",
+            Some(Phase::RolledBack) => "it is escalated if that is not so by",
+            _ if only_time => "at the earliest it goes on at",
+            _ => "once the rest is so, it goes on, but not before",
+        };
+        writeln!(out, "  {DIM}{what} {next}{DIM:#}")?;
     }
     if status.measured {
         for reading in &status.evidence {
@@ -140,15 +144,51 @@ fn write_status(out: &mut dyn Write, status: &Standing) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What happened last, what people raised, and what was wrong.
+fn write_progress(out: &mut dyn Write, progress: &Progress) -> std::io::Result<()> {
+    let last = &progress.last;
+    writeln!(out, "  {DIM}{} {} by {}:{DIM:#} {}", last.at, last.what.in_words(), last.author, last.reason)?;
+    for (name, raised) in &progress.signals {
+        writeln!(out, "  {RED}signal {name}{RED:#} raised by {} at {}: {}", raised.author, raised.at, raised.reason)?;
+    }
+    let Some(incident) = progress.incident.as_ref().filter(|_| progress.phase == Phase::RolledBack) else {
+        return Ok(());
+    };
+    let severity = match incident.severity {
+        Severity::Critical => "critical",
+        Severity::Warning => "warning",
+    };
+    let from = incident.step.as_ref().map_or(String::new(), |step| format!(" from {step}"));
+    let by = if incident.rollback_triggered { "a trigger" } else { &incident.author };
+    writeln!(out, "  {RED}{severity}{RED:#} turned back{from} by {by} at {}: {}", incident.at, incident.reason)?;
+    writeln!(
+        out,
+        "  {}",
+        match incident.recovery {
+            Recovery::Unchecked => "the plan does not say what to look at after a rollback",
+            Recovery::Awaited => "whether traffic and health follow is watched",
+            Recovery::Verified => "traffic and health followed",
+            Recovery::Escalated => "traffic or health did not follow in time: somebody must come",
+        }
+    )?;
+    let signals: Vec<&str> = progress.signals.keys().map(String::as_str).collect();
+    let clear = if signals.is_empty() { String::new() } else { format!("`clear` {}, then ", signals.join(", ")) };
+    writeln!(out, "  {DIM}next:{DIM:#} once it is mended, {clear}`retry` begins it again")
+}
+
 fn write_reading(out: &mut dyn Write, reading: &Reading) -> std::io::Result<()> {
+    let is_trigger = reading.action.is_some();
     let (style, finding) = match reading.finding {
-        Finding::Holds => (BOLD, "holds"),
+        Finding::Holds if is_trigger => (RED, "has fired"),
+        Finding::Holds => (GREEN, "holds"),
+        Finding::Pending if is_trigger => (YELLOW, "about to fire"),
         Finding::Pending => (YELLOW, "not for long enough"),
-        Finding::Fails => (DIM, "does not hold"),
+        Finding::Fails if is_trigger => (DIM, "has not fired"),
+        Finding::Fails => (YELLOW, "does not hold"),
         Finding::NoData | Finding::Silence => (YELLOW, "no data"),
     };
-    let number = |what: &str, number: Option<f64>| number.map_or(String::new(), |number| format!(" {what} {number}"));
-    let (value, baseline) = (number("is", reading.value), number("against", reading.baseline));
+    let measured = reading.measured().map_or(String::new(), |measured| format!(", {measured}"));
     let note = reading.note.as_ref().map_or(String::new(), |note| format!(" ({note})"));
-    writeln!(out, "  {DIM}·{DIM:#} {}{value}{baseline}: {style}{finding}{style:#}{note}", reading.guard)
+    let kind = if is_trigger { "trigger" } else { "gate" };
+    writeln!(out, "  {DIM}· {kind}{DIM:#} {}: {style}{finding}{style:#}{measured}{note}", reading.guard)
 }

@@ -689,6 +689,22 @@ impl PartialEq for Origin {
 }
 
 impl Definitions {
+    /// The plan of a rollout.
+    ///
+    /// # Errors
+    ///
+    /// Says that there is none of that name, and which there are.
+    pub fn rollout(&self, name: &str) -> Result<&Plan, String> {
+        self.rollouts.get(name).ok_or_else(|| {
+            let names = || self.rollouts.keys().map(String::as_str);
+            let hint = did_you_mean(name, names()).unwrap_or_else(|| match names().next() {
+                None => "there are none".to_owned(),
+                Some(_) => format!("there are {}", list(names())),
+            });
+            format!("there is no rollout `{name}`; {hint}")
+        })
+    }
+
     /// The sections that a text may have.
     pub const SECTIONS: [&'static str; 7] =
         ["hashSalt", "environments", "segments", "layers", "holdouts", "flags", "rollouts"];

@@ -208,6 +208,24 @@ impl State {
                 report(Severity::Error, &path, message, Some("put the step back, or roll back first".to_owned()));
             }
         }
+        for (name, progress) in &self.rollouts {
+            let Some(plan) = definitions.rollouts.get(name) else { continue };
+            let path = Path::default().key("state").key("rollouts").key(name);
+            let (killed, others) = plan.killed(definitions, self);
+            if progress.is_active() && !killed.is_empty() {
+                let message = format!("the rollout `{name}` stays where it is: {} killed", are(&killed));
+                report(Severity::Warning, &path, message, Some("`restore` lets it go on".to_owned()));
+            }
+            if plan.kills(progress) && !others.is_empty() {
+                let message = format!(
+                    "the rollout `{name}` was rolled back, and {} not killed any more: whom lists and rules name may be on the \
+                     new path",
+                    are(&others)
+                );
+                let suggestion = "`rollout retry` begins it again, `kill` takes everyone off".to_owned();
+                report(Severity::Warning, &path, message, Some(suggestion));
+            }
+        }
         problems
     }
 
@@ -293,6 +311,11 @@ impl State {
         }
         self.flags.get(key).and_then(|state| state.killed.as_ref()).map(|_| "flag".to_owned())
     }
+}
+
+/// Names, and the verb that goes with as many.
+fn are(keys: &[&str]) -> String {
+    format!("{} {}", super::list(keys.iter().copied()), if keys.len() == 1 { "is" } else { "are" })
 }
 
 impl FlagState {

@@ -1,0 +1,103 @@
+use std::io::Write;
+use std::time::Duration;
+
+use flagstone::Timestamp;
+use flagstone::rollout::Report as RolloutReport;
+use serde_json::json;
+
+use crate::answer::{Answer, Failure, runtime, wait, write_json};
+use crate::diff::StoreToRead;
+use crate::serve::prometheus;
+
+/// Write the status report of rollouts, and the records of their incidents
+///
+/// In Markdown, to send round: where each stands and what it waits for, its steps with their target dates and the actual ones, where
+/// its time went, what gates and triggers find, who approved and attested, what was decided and what went wrong. With --prometheus
+/// it measures now; without, it tells of what was measured for the last decision.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  flagstone rollout report --store published --keys keys/production.jwks > status.md
+  flagstone rollout report calling --since 30d --prometheus http://localhost:9090
+  flagstone rollout report gateway --incidents --json | jq '.rollouts[0].incidents[-1].severity'")]
+pub struct Report {
+    /// The rollout, by the name of its plan; by default all that were started
+    #[arg(value_name = "ROLLOUT")]
+    rollout: Option<String>,
+    #[command(flatten)]
+    store: StoreToRead,
+    /// How far back decisions and incidents are told of
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
+    since: Duration,
+    /// The records of incidents alone
+    #[arg(long)]
+    incidents: bool,
+    /// Where to ask for metrics; a token for it comes from FLAGSTONE_PROMETHEUS_TOKEN
+    #[arg(long, value_name = "URL", env = "FLAGSTONE_PROMETHEUS", hide_env_values = true)]
+    prometheus: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Report {
+    pub fn run(self, out: &mut dyn Write) -> Result<Answer, Failure> {
+        let store = self.store.store.as_deref();
+        let store = store.ok_or_else(|| Failure::Usage("which log? Name its folder with --store".to_owned()))?;
+        if self.store.keys.is_none() {
+            let message = "a report vouches for what it says; give the trusted keys with --keys";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        let log = self.store.open(store)?;
+        let versions = self.store.versions(&log, store)?;
+        let (definitions, state) = self.store.entry(&log, versions[versions.len() - 1])?.contents()?;
+        let prometheus = self.prometheus.as_deref().map(prometheus).transpose()?;
+        let now = Timestamp::now();
+        let since = i64::try_from(self.since.as_millis()).unwrap_or(i64::MAX);
+        let from = now.plus_millis(since.saturating_neg());
+        if let Some(wanted) = &self.rollout {
+            definitions.rollout(wanted).map_err(Failure::Usage)?;
+        }
+        let mut reports = Vec::new();
+        for (name, plan) in &definitions.rollouts {
+            let is_wanted = match &self.rollout {
+                Some(wanted) => wanted == name,
+                None => state.rollouts.contains_key(name),
+            };
+            if !is_wanted {
+                continue;
+            }
+            let questions = state.rollouts.get(name).map(|progress| plan.questions(progress, log.environment(), now));
+            let observations = match (&prometheus, questions) {
+                (Some(prometheus), Some(questions)) => Some(runtime()?.block_on(prometheus.ask(&questions))),
+                _ => None,
+            };
+            let status = plan.status(name, &definitions, &state, observations.as_ref(), now);
+            let passages = wait(log.passages(name, None, usize::MAX))?;
+            reports.push(plan.report(log.environment(), status, &passages, from, now));
+        }
+        if self.json {
+            return write_json(out, &json!({"environment": log.environment(), "rollouts": reports}));
+        }
+        if reports.is_empty() {
+            writeln!(out, "no rollout was started")?;
+        }
+        for (place, report) in reports.iter().enumerate() {
+            if place > 0 {
+                writeln!(out)?;
+            }
+            match self.incidents {
+                true => write_incidents(out, report)?,
+                false => write!(out, "{}", report.markdown())?,
+            }
+        }
+        Ok(Answer::Yes)
+    }
+}
+
+fn write_incidents(out: &mut dyn Write, report: &RolloutReport) -> std::io::Result<()> {
+    writeln!(out, "## Incidents of the rollout `{}`\n", report.status.rollout)?;
+    if report.incidents.is_empty() {
+        writeln!(out, "None since {}.", report.from)?;
+    }
+    report.incidents.iter().try_for_each(|incident| writeln!(out, "{}", incident.markdown()))
+}

@@ -1,0 +1,126 @@
+//! What changed, in sentences for people. Programs read the changes themselves.
+
+use std::collections::BTreeSet;
+
+use flagstone::rollout::{Phase, Plan, Progress};
+use flagstone::snapshot::definitions::{Change, Definitions, FlagState, Kill, Percent, State};
+
+/// So many names are told one by one.
+const MOST_NAMES: usize = 6;
+
+/// What became of the state, a line each.
+pub fn of_state(definitions: &Definitions, before: &State, after: &State) -> Vec<String> {
+    let mut lines = Vec::new();
+    let rollouts = before.rollouts.keys().chain(after.rollouts.keys()).collect::<BTreeSet<_>>();
+    for name in rollouts {
+        match (before.rollouts.get(name), after.rollouts.get(name)) {
+            (was, Some(is)) if was != Some(is) => {
+                lines.push(format!("rollout `{name}`: {}", of_rollout(definitions.rollouts.get(name), is)));
+            }
+            (Some(_), None) => lines.push(format!("rollout `{name}`: forgotten")),
+            _ => {}
+        }
+    }
+    if before.frozen != after.frozen {
+        lines.push(match &after.frozen {
+            Some(frozen) => match frozen.until {
+                Some(until) => format!("rollouts frozen until {until}"),
+                None => "rollouts frozen".to_owned(),
+            },
+            None => "rollouts go on again".to_owned(),
+        });
+    }
+    lines.extend(
+        of_kill(before.killed_all.as_ref(), after.killed_all.as_ref()).map(|verb| format!("{verb} every flag")),
+    );
+    for tag in before.killed_tags.keys().chain(after.killed_tags.keys()).collect::<BTreeSet<_>>() {
+        let verb = of_kill(before.killed_tags.get(tag), after.killed_tags.get(tag));
+        lines.extend(verb.map(|verb| format!("{verb} every flag tagged `{tag}`")));
+    }
+    let nothing = FlagState::default();
+    for key in before.flags.keys().chain(after.flags.keys()).collect::<BTreeSet<_>>() {
+        let [was, is] = [before, after].map(|state| state.flags.get(key).unwrap_or(&nothing));
+        lines.extend(of_kill(was.killed.as_ref(), is.killed.as_ref()).map(|verb| format!("{verb} `{key}`")));
+        lines.extend(of_flag(was, is).into_iter().map(|change| format!("`{key}` {change}")));
+    }
+    lines
+}
+
+/// What became of the definitions: which flags, segments and rollouts changed.
+pub fn of_definitions(changes: &[Change]) -> Vec<String> {
+    let mut sections: Vec<(&str, Vec<&str>)> = Vec::new();
+    for change in changes {
+        let (section, rest) = change.path.split_once(['.', '[']).unwrap_or((&change.path, ""));
+        let name = rest.strip_prefix('"').and_then(|quoted| quoted.split_once("\"]")).map(|(name, _)| name);
+        let name = name.unwrap_or_else(|| rest.split(['.', '[']).next().unwrap_or_default());
+        let known = sections.iter().position(|(other, _)| *other == section);
+        let place = known.unwrap_or_else(|| {
+            sections.push((section, Vec::new()));
+            sections.len() - 1
+        });
+        if !sections[place].1.contains(&name) {
+            sections[place].1.push(name);
+        }
+    }
+    let line = |(section, names): (&str, Vec<&str>)| {
+        let quoted: Vec<String> = names.iter().take(MOST_NAMES).map(|name| format!("`{name}`")).collect();
+        let more = names.len().saturating_sub(MOST_NAMES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("defined {section}: {}{more}", quoted.join(", "))
+    };
+    sections.into_iter().map(line).collect()
+}
+
+/// What happened to a rollout, and where that left it.
+fn of_rollout(plan: Option<&Plan>, progress: &Progress) -> String {
+    let what = progress.last.what.in_words();
+    let percent = plan.and_then(|plan| plan.percent(progress));
+    let place = match (&progress.step, percent, progress.phase) {
+        (None, ..) if progress.phase == Phase::RolledBack && progress.percent.is_none() => " to zero".to_owned(),
+        (Some(step), Some(percent), _) if *step == format!("{percent}%") => format!(" at {step}"),
+        (Some(step), Some(percent), _) => format!(" at {step}, {percent}%"),
+        (Some(step), None, _) => format!(" at {step}"),
+        (None, Some(percent), _) => format!(" at {percent}%"),
+        (None, None, _) => String::new(),
+    };
+    format!("{what}{place}")
+}
+
+fn of_kill(was: Option<&Kill>, is: Option<&Kill>) -> Option<&'static str> {
+    match (was, is) {
+        (None, Some(_)) => Some("killed"),
+        (Some(_), None) => Some("restored"),
+        (Some(was), Some(is)) if was != is => Some("killed again"),
+        _ => None,
+    }
+}
+
+fn of_flag(was: &FlagState, is: &FlagState) -> Vec<String> {
+    let percent = |percent: Option<Percent>| percent.map_or("as defined".to_owned(), |percent| format!("{percent}%"));
+    let mut changes = Vec::new();
+    if was.percent.default != is.percent.default {
+        changes.push(format!("{}, was {}", percent(is.percent.default), percent(was.percent.default)));
+    }
+    for rule in was.percent.rules.keys().chain(is.percent.rules.keys()).collect::<BTreeSet<_>>() {
+        let [was, is] = [was, is].map(|state| state.percent.rules.get(rule).copied());
+        if was != is {
+            changes.push(format!("rule `{rule}` {}, was {}", percent(is), percent(was)));
+        }
+    }
+    if was.enabled != is.enabled {
+        let enabled = |enabled: Option<bool>| match enabled {
+            Some(true) => "enabled",
+            Some(false) => "disabled",
+            None => "enabled or not as defined",
+        };
+        changes.push(enabled(is.enabled).to_owned());
+    }
+    let lists = [
+        ("allow list", was.allow != is.allow),
+        ("deny list", was.deny != is.deny),
+        ("excluded cohorts", was.exclude != is.exclude),
+    ];
+    // Whom exactly is personal, and stands in the changes.
+    changes.extend(lists.into_iter().filter(|(_, differs)| *differs).map(|(list, _)| format!("{list} changed")));
+    changes
+}
