@@ -1706,7 +1706,7 @@ fn what_happens_to_a_rollout_is_told_in_sentences() {
 
     // Killed by hand, it stays where it is, and resuming says so.
     place.write_log(&["kill", "new_checkout"]).good();
-    has(&status(), &[" 0 % killed", "`new_checkout` is killed; `restore` or `rollback`"]);
+    has(&status(), &["but new_checkout is killed: 0 %", "`new_checkout` is killed; `restore` or `rollback`"]);
     let held = rollout(&["hold", "checkout"]).good().out;
     has(&held, &["rollout `checkout`: held at 10%", "to undo it: flagstone rollout resume checkout"]);
     let resumed = rollout(&["resume", "checkout"]).good();
@@ -1716,7 +1716,7 @@ fn what_happens_to_a_rollout_is_told_in_sentences() {
     );
     place.write_log(&["restore", "new_checkout"]).good();
     place.write_log(&["ramp", "new_checkout", "--percent", "30"]).good();
-    has(&status(), &[" 30 % changed by hand, the plan says 10 %"]);
+    has(&status(), &["but new_checkout was changed by hand: 30 %"]);
 
     // Back at the first step there is nothing before: it is killed, and that is said.
     let raised = rollout(&["signal", "checkout", "criticalBug"]).good().out;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::decide::BlockerKind;
+use super::flags::{ByHand, Deed};
 use super::guard::{Finding, Reading};
 use super::period::Period;
 use super::plan::{Plan, Requirement, ResolvedStep, Severity};
@@ -394,9 +395,18 @@ impl Report {
             Phase::Completed => "Completed",
         };
         let step = progress.step.as_ref().map_or(String::new(), |step| format!(" at {}", cell(step)));
-        let percent = status.actual_percent.or(status.percent).map(|percent| format!(", {percent}% of the people"));
+        let percent = status.percent.map(|percent| format!(", {percent}% of the people"));
         let attempt = if progress.attempt > 1 { format!(", attempt {}", progress.attempt) } else { String::new() };
         writeln!(out, "\n**{phase}{step}** since {}{}{attempt}.", minute(progress.since), percent.unwrap_or_default())?;
+        for ByHand { flag, what, percent } in &status.by_hand {
+            let percent = percent.map_or(String::new(), |percent| format!(", it is at {percent}%"));
+            let what = match what {
+                Deed::Killed => "was killed by hand",
+                Deed::Restored => "was restored by hand",
+                Deed::Changed => "was changed by hand",
+            };
+            writeln!(out, "\n`{flag}` {what}{percent}.")?;
+        }
         // What people must say has a list of its own.
         let people = |kind| matches!(kind, BlockerKind::Approval | BlockerKind::Attestation);
         for (place, blocker) in status.blockers.iter().filter(|blocker| !people(blocker.kind)).enumerate() {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::decide::{Blocker, BlockerKind, Decision, Standing, Verdict, decide};
+use super::flags::{ByHand, Deed};
 use super::guard::{Observations, Reading};
 use super::plan::{Plan, ResolvedStep};
 use super::progress::{Phase, Progress};
@@ -23,11 +24,10 @@ pub struct Status {
     pub flags: Vec<String>,
     /// How many are on the new path, in one word.
     pub mode: Mode,
-    /// The percent of the flags' ramps, by the plan.
+    /// The percent of the flags' ramps, as the rollout set it.
     pub percent: Option<Percent>,
-    /// The highest percent that they have in truth, where that is another: 0 where somebody killed them, any where somebody
-    /// changed them by hand.
-    pub actual_percent: Option<Percent>,
+    /// What others made of its flags since.
+    pub by_hand: Vec<ByHand>,
     /// The steps, in order.
     pub steps: Vec<ResolvedStep>,
     /// The place of the step that it is at, from 0; none where it is at none.
@@ -110,9 +110,6 @@ impl Plan {
             }
             decision
         });
-        let percent = progress.and_then(|progress| self.percent(progress));
-        let actual = progress.and_then(|progress| self.actual_percent(progress, definitions, state));
-        let mut mode = self.mode(progress);
         let (verdict, mut blockers, next, evidence) = match decision {
             Some(decision) => (decision.verdict, decision.blockers, decision.next, decision.evidence),
             None => {
@@ -125,15 +122,20 @@ impl Plan {
                 )
             }
         };
-        if let (Some(progress), (_, others)) = (progress, self.killed(definitions, state))
-            && self.kills(progress)
-            && !others.is_empty()
-        {
-            mode = Mode::Testing;
+        let by_hand = progress.map_or(Vec::new(), |progress| self.by_hand(name, progress, definitions, state));
+        let those = |what| by_hand.iter().filter(|flag| flag.what == what).count();
+        let mode = match self.mode(progress) {
+            _ if those(Deed::Killed) == self.flags.len() => Mode::Disabled,
+            Mode::Disabled if those(Deed::Restored) > 0 => Mode::Testing,
+            mode => mode,
+        };
+        let restored = by_hand.iter().filter(|flag| flag.what == Deed::Restored).map(|flag| flag.flag.as_str());
+        let restored: Vec<&str> = restored.collect();
+        if !restored.is_empty() {
             let message = format!(
                 "not killed any more: {}; whom lists and rules name may be on the new path. `retry` begins it again, `kill` \
                  takes everyone off",
-                others.join(", ")
+                restored.join(", ")
             );
             blockers.push(Blocker { kind: BlockerKind::Changed, message, until: None });
         }
@@ -143,8 +145,8 @@ impl Plan {
             owner: self.owner.clone(),
             flags: self.flags.clone(),
             mode,
-            percent,
-            actual_percent: actual.filter(|actual| Some(*actual) != percent),
+            by_hand,
+            percent: progress.and_then(|progress| self.percent(progress)),
             at: progress.and_then(|progress| steps.iter().position(|step| Some(&step.name) == progress.step.as_ref())),
             steps,
             progress: progress.cloned(),

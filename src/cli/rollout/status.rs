@@ -2,7 +2,7 @@ use std::io::Write;
 
 use flagstone::Timestamp;
 use flagstone::rollout::{
-    BlockerKind, Finding, Observations, Phase, Progress, Reading, Recovery, Severity, Status as Standing,
+    ByHand, Deed, Finding, Observations, Phase, Progress, Reading, Recovery, Severity, Status as Standing,
 };
 use serde_json::json;
 
@@ -109,15 +109,19 @@ fn write_status(out: &mut dyn Write, status: &Standing) -> std::io::Result<()> {
         });
     }
     writeln!(out, "  {}", steps.join("  "))?;
-    if let Some(percent) = status.actual_percent.or(status.percent) {
+    if let Some(percent) = status.percent {
         let share = f64::from(percent.thousandths()) / 100_000.0;
-        let is = |kind| status.blockers.iter().any(|blocker| blocker.kind == kind);
-        let why = match (status.actual_percent, status.percent) {
-            (Some(_), _) if is(BlockerKind::Killed) => format!(" {RED}killed{RED:#}"),
-            (Some(_), Some(planned)) => format!(" {YELLOW}changed by hand{YELLOW:#}, the plan says {planned} %"),
-            _ => String::new(),
-        };
-        writeln!(out, "  {CYAN}{:<40}{CYAN:#} {percent} %{why}", bar(share, 40).replace(' ', ""))?;
+        writeln!(out, "  {CYAN}{:<40}{CYAN:#} {percent} %", bar(share, 40).replace(' ', ""))?;
+    }
+    for ByHand { flag, what, percent } in &status.by_hand {
+        let percent = percent.map_or(String::new(), |percent| format!(": {percent} %"));
+        match what {
+            Deed::Killed => writeln!(out, "  {RED}but {flag} is killed{RED:#}: 0 %")?,
+            Deed::Restored => {
+                writeln!(out, "  {YELLOW}but {flag} is not killed any more{YELLOW:#}{percent}, and lists and rules")?
+            }
+            Deed::Changed => writeln!(out, "  {YELLOW}but {flag} was changed by hand{YELLOW:#}{percent}")?,
+        }
     }
     if let Some(progress) = &status.progress {
         write_progress(out, progress)?;
