@@ -1,5 +1,6 @@
 // Changes as the log has them, in words: what, before and after.
 import { element } from "../dom.js";
+import { PHASES } from "./terms.js";
 
 /** A path such as `flags.gateway.rules[0].serve` or `killedTags["two words"]`, part by part. */
 export function parts(path) {
@@ -43,14 +44,6 @@ const FIELDS = {
   allow: "Allow list",
   deny: "Deny list",
   exclude: "Excluded cohorts",
-};
-
-const PHASES = {
-  running: "running",
-  held: "held",
-  rollingBack: "going down",
-  rolledBack: "rolled back",
-  completed: "completed",
 };
 
 const frozen = (value) => {

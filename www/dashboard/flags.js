@@ -1,8 +1,9 @@
 // All flags of an environment at a glance.
 import { element, plural } from "../dom.js";
 import { written } from "./diff.js";
-import { PHASES, phaseOf, place } from "./rollouts.js";
+import { phaseOf, place } from "./rollouts.js";
 import { arranged, bar, inWords, offVariant, share } from "./shares.js";
+import { PHASES } from "./terms.js";
 import { killMany, restore } from "./verbs.js";
 import { since } from "./words.js";
 

@@ -1,17 +1,9 @@
 // All rollouts of an environment: where each is, what keeps it there, and when it may go on.
 import { element, plural, prose } from "../dom.js";
-import { smallTrack } from "./track.js";
 import { freeze } from "./steering.js";
+import { PHASES } from "./terms.js";
+import { smallTrack } from "./track.js";
 import { countdown, elapsed } from "./words.js";
-
-export const PHASES = {
-  none: "not started",
-  running: "running",
-  held: "held",
-  rollingBack: "rolling back",
-  rolledBack: "rolled back",
-  completed: "completed",
-};
 
 export const phaseOf = ({ progress }) => progress?.phase ?? "none";
 
