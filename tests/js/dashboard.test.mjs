@@ -268,6 +268,23 @@ test("kills by tag, and all", async () => {
   await confirm(page, "Restore", "It does not");
   await page.waitForSelector("#killed-all", { state: "hidden" });
   await state(page, "theme", "part");
+
+  // Killed by several, it is one kill.
+  command("kill", "--all", "--author", "sam", "--reason", "Smoke");
+  command("kill", "--all", "--author", "dana", "--reason", "Fire");
+  command("restore", "--all", "--author", "sam", "--reason", "Rain");
+  await go(page, "history");
+  await page.waitForFunction(() => /Rain/.test(document.querySelector(".entry")?.textContent));
+  const told = await page.locator(".entry .changes").evaluateAll((all) => all.slice(0, 3).map((one) => one.innerText));
+  assert.deepEqual(
+    told.map((text) => text.replace(/\s+/g, " ")),
+    ["Everything killed → not killed", "Everything: reason Smoke → Fire", "Everything not killed → killed"],
+  );
+  await flag(page, "needs_gateway");
+  const columns = page.locator(".timeline li");
+  await page.waitForFunction(() => document.querySelectorAll(".timeline li").length >= 6);
+  assert.match(await columns.first().getAttribute("title"), /^Version 1, .*: on$/, "it was not killed ever since");
+  assert.match(await columns.nth(-2).getAttribute("title"), /: killed$/);
   await page.context().close();
 });
 

@@ -36,6 +36,7 @@ rollouts:
       - {metric: errors, value: '> 1%'}
       - {metric: unknown, value: '> 5', severity: warning}
       - {signal: criticalBug}
+      - {signal: complaints, severity: warning}
     afterRollback: {share: traffic}
     roles: {stakeholders: [dana], nobodyHere: [sam]}
     steps:
@@ -373,10 +374,48 @@ test("freezes, says so everywhere, and unfreezes", async () => {
   await page.context().close();
 });
 
+test("the history says in words what was done, however often", async () => {
+  for (const [verb, ...names] of [
+    ["signal", "criticalBug"],
+    ["signal", "complaints"],
+    ["clear", "criticalBug"],
+    ["clear", "complaints"],
+    ["resume"],
+    ["resume"],
+    ["attest", "support team trained"],
+  ])
+    bySam(verb, "gateway", ...names);
+  const { reason } = (await flagOf("websocket")).killed;
+  project.run("kill", "websocket", ...where, "--key", "key.jwk", "--author", "sam", "--reason", "By hand");
+  bySam("rollback", "websocket");
+  const page = await open({ hash: "history" });
+  await page.locator(".entry").first().waitFor();
+  const entries = await page.locator(".entry").evaluateAll((all) =>
+    all.slice(0, 11).map((entry) => {
+      const changes = [...entry.querySelectorAll(".changes li")];
+      return changes.map(({ className, innerText }) => `${innerText.replace(/\s+/g, " ")}${className && ` (${className})`}`);
+    }),
+  );
+  assert.deepEqual(entries, [
+    ["websocket Rolled back again"],
+    [`websocket Kill: reason ${reason} → By hand`],
+    ["gateway Attested: support team trained"],
+    ["gateway Resumed"],
+    ["gateway Resumed"],
+    ["gateway Signal complaints cleared"],
+    ["gateway Signal criticalBug cleared"],
+    ["gateway Signal complaints raised"],
+    ["gateway Signal criticalBug raised"],
+    ["Changes of rollouts frozen → not frozen"],
+    ["Changes of rollouts not frozen → frozen"],
+  ]);
+  await page.context().close();
+});
+
 test("a reader sees everything and is offered nothing", async () => {
   const page = await open({ token: reader, hash: "rollout/gateway" });
   await phase(page, "running");
-  await page.locator("#signals .word").waitFor();
+  await page.locator("#signals .word").first().waitFor();
   assert.deepEqual(await verbs(page), []);
   assert.equal(await page.locator("#view button:visible").count(), 0);
   await page.context().close();
