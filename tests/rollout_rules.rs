@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flagstone::Timestamp;
 use flagstone::rollout::{
-    Answer, Attested, Blocker, BlockerKind, Decision, Note, Observations, Part, Phase, Plan, Progress, Recovery,
+    Answer, Attested, Blocker, BlockerKind, Decision, Deed, Note, Observations, Part, Phase, Plan, Progress, Recovery,
     Series, Severity, Staircase, Standing, To, Transition, Verb, Verdict, decide,
 };
 use flagstone::snapshot::definitions::{Definitions, Percent, Problem, Source, State, lint};
@@ -427,6 +427,58 @@ fn what_was_approved_before_a_step_down_counts_no_more() {
     assert_eq!((down.verdict, down.progress.step.as_deref()), (Verdict::StepDown, Some("second")));
     let what: Vec<_> = down.progress.attested.iter().map(|given| given.what.as_str()).collect();
     assert_eq!(what, ["looked at"]);
+}
+
+#[test]
+fn what_others_made_of_its_flags() {
+    let text = r#"
+        flags:
+          f: {salt: f-1, tags: [t], default: {ramp: {percent: 0, serve: on}}}
+          on: {salt: on-1, default: on}
+        rollouts: {r: {flags: [f, on], steps: [{percent: 10}, {percent: 100}]}}"#;
+    let definitions = Definitions::read(&[Source::new("f.yaml", text)]).unwrap();
+    let plan = &definitions.rollouts["r"];
+    let running = Verb::Start.apply(plan, None, &by("lena", now())).unwrap();
+    let completed = Progress { phase: Phase::Completed, step: Some("100%".to_owned()), ..running.clone() };
+    let back = |to| Verb::Rollback { to, severity: Severity::Warning }.apply(plan, Some(&running), &by("lena", now()));
+    let (zero, five) = (back(To::Zero).unwrap(), back(To::Percent(percent("5"))).unwrap());
+    let of = |value: u32, killed: Value| json!({"salt": "f-1", "percent": {"default": value}, "killed": killed});
+    let (by_hand, by_rollout) = (json!({"author": "sam"}), json!({"rollout": "r"}));
+    let on = json!({"salt": "on-1", "percent": {"default": 10}});
+    for (progress, flag, told) in [
+        (&running, of(10, Value::Null), None),
+        (&running, of(10, by_rollout.clone()), None),
+        (&running, of(10, by_hand.clone()), Some(("killed", 10))),
+        (&running, of(50, Value::Null), Some(("changed", 50))),
+        (&running, json!({"salt": "f-1", "enabled": false, "percent": {"default": 10}}), Some(("changed", 10))),
+        (&running, json!({"salt": "f-1"}), Some(("changed", 0))),
+        (&five, of(5, Value::Null), None),
+        (&five, of(6, Value::Null), Some(("changed", 6))),
+        (&five, of(5, by_hand.clone()), Some(("killed", 5))),
+        (&zero, of(0, by_rollout.clone()), None),
+        (&zero, of(0, by_hand.clone()), Some(("killed", 0))),
+        (&zero, of(0, Value::Null), Some(("restored", 0))),
+        (&zero, of(7, Value::Null), Some(("restored", 7))),
+        (&completed, of(100, Value::Null), None),
+        (&completed, of(50, Value::Null), Some(("changed", 50))),
+        (&completed, json!({"salt": "f-1"}), Some(("changed", 0))),
+    ] {
+        let state = json!({"flags": {"f": flag, "on": on}, "rollouts": {"r": progress}});
+        let state: State = serde_json::from_value(state).unwrap();
+        let status = json!(plan.status("r", &definitions, &state, None, now()));
+        let of_f = status["byHand"].as_array().unwrap().iter().find(|one| one["flag"] == "f");
+        let wanted = told.map(|(what, percent)| json!({"flag": "f", "what": what, "percent": percent}));
+        assert_eq!(of_f, wanted.as_ref(), "{flag} in {:?}", progress.phase);
+    }
+    // What is as defined again lets the same people in, once it is through.
+    let state = |state: Value| serde_json::from_value::<State>(state).unwrap();
+    let at_100 = json!({"f": of(100, Value::Null), "on": {"salt": "on-1"}});
+    assert_eq!(plan.by_hand("r", &completed, &definitions, &state(json!({"flags": at_100}))), []);
+    let kill = json!({"author": "sam"});
+    for kills in [json!({"killedAll": kill}), json!({"killedTags": {"t": kill}})] {
+        let told = plan.by_hand("r", &completed, &definitions, &state(kills.clone()));
+        assert_eq!(told[0].what, Deed::Killed, "{kills}");
+    }
 }
 
 #[test]

@@ -2,11 +2,37 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::decide::{Blocker, BlockerKind};
 use super::plan::{Plan, Setting};
 use super::progress::{Phase, Progress};
 use crate::Timestamp;
-use crate::snapshot::definitions::{Definitions, FlagState, Percent, PercentState, State};
+use crate::snapshot::definitions::{Definitions, FlagState, Percent, PercentState, Serve, State};
+
+/// What others made of a flag that a rollout had set.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ByHand {
+    /// The flag.
+    pub flag: String,
+    /// What was done to it.
+    pub what: Deed,
+    /// The percent of its ramp, where it has one.
+    pub percent: Option<Percent>,
+}
+
+/// What others do to flags of rollouts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Deed {
+    /// It is killed, and not by the rollout.
+    Killed,
+    /// The rollout had killed it, and it is not killed any more: its lists and rules let people in.
+    Restored,
+    /// Its percents are others, or it was enabled or disabled.
+    Changed,
+}
 
 impl Plan {
     /// What the flags are to be set to.
@@ -64,6 +90,37 @@ impl Plan {
         }
         obstacles.extend(frozen(state, now));
         obstacles
+    }
+
+    /// What others made of the flags of the rollout called `name` since it set them, whatever it is doing.
+    pub fn by_hand(&self, name: &str, progress: &Progress, definitions: &Definitions, state: &State) -> Vec<ByHand> {
+        let settings = self.settings(progress);
+        let of = |key: &String| {
+            let (flag, setting) = (definitions.flags.get(key)?, settings.get(key)?);
+            let own = state.flags.get(key);
+            let nothing = FlagState::default();
+            let actual = own.filter(|state| state.fits(flag)).unwrap_or(&nothing);
+            let defined = flag.default.as_ref().and_then(|serve| match serve {
+                Serve::Ramp { ramp } => ramp.percent,
+                Serve::Target(_) => None,
+            });
+            let percent = actual.percent.default.or(defined);
+            let killed_by = own.and_then(|state| state.killed.as_ref()?.rollout.as_deref());
+            let changed = match progress.phase {
+                // Once it is through, its flags may go back to what is defined, and the same people are in.
+                Phase::Completed => percent.is_some() && percent != setting.percent,
+                _ => !setting.differences(key, actual).is_empty(),
+            };
+            let what = match state.killed(key, flag).as_deref() {
+                Some("flag") if killed_by == Some(name) => return None,
+                Some(_) => Deed::Killed,
+                None if self.kills(progress) => Deed::Restored,
+                None if changed => Deed::Changed,
+                None => return None,
+            };
+            Some(ByHand { flag: key.clone(), what, percent })
+        };
+        self.flags.iter().filter_map(of).collect()
     }
 
     /// What keeps anybody from being let in now: a freeze of the environment or of the plan, or that no window is open.

@@ -43,6 +43,7 @@ mod verbs;
 pub use calendar::{Day, Freeze, Window};
 pub use condition::Condition;
 pub use decide::{Blocker, BlockerKind, CONTROLLER, Decision, Standing, To, Verdict, decide};
+pub use flags::{ByHand, Deed};
 pub use guard::{Answer, Finding, Observations, Part, Question, Reading};
 pub use period::Period;
 pub use plan::{

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::decide::{Blocker, BlockerKind, Decision, Standing, Verdict, decide};
+use super::flags::{ByHand, Deed};
 use super::guard::{Observations, Reading};
 use super::plan::{Plan, ResolvedStep};
 use super::progress::{Phase, Progress};
@@ -23,8 +24,10 @@ pub struct Status {
     pub flags: Vec<String>,
     /// How many are on the new path, in one word.
     pub mode: Mode,
-    /// The percent of the flags' ramps.
+    /// The percent of the flags' ramps, as the rollout set it.
     pub percent: Option<Percent>,
+    /// What others made of its flags since.
+    pub by_hand: Vec<ByHand>,
     /// The steps, in order.
     pub steps: Vec<ResolvedStep>,
     /// The place of the step that it is at, from 0; none where it is at none.
@@ -114,12 +117,20 @@ impl Plan {
                 )
             }
         };
+        let by_hand = progress.map_or(Vec::new(), |progress| self.by_hand(name, progress, definitions, state));
+        let those = |what| by_hand.iter().filter(|flag| flag.what == what).count();
+        let mode = match self.mode(progress) {
+            _ if those(Deed::Killed) == self.flags.len() => Mode::Disabled,
+            Mode::Disabled if those(Deed::Restored) > 0 => Mode::Testing,
+            mode => mode,
+        };
         Status {
             rollout: name.to_owned(),
             description: self.description.clone(),
             owner: self.owner.clone(),
             flags: self.flags.clone(),
-            mode: self.mode(progress),
+            mode,
+            by_hand,
             percent: progress.and_then(|progress| self.percent(progress)),
             at: progress.and_then(|progress| steps.iter().position(|step| Some(&step.name) == progress.step.as_ref())),
             steps,
