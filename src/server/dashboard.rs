@@ -46,6 +46,8 @@ static EMBEDDED: &[(&str, &[u8])] = &files! {
     "dashboard/session.js"
     "dashboard/shares.js"
     "dashboard/signals.js"
+    "dashboard/standing.js"
+    "dashboard/status.js"
     "dashboard/steering.js"
     "dashboard/style.css"
     "dashboard/terms.js"

@@ -1,20 +1,36 @@
 // One rollout: where it is, what keeps it there, what is measured, what people said and did, and how it came to be so.
-import { element, newest, quiet } from "../dom.js";
+import { element, newest, prose, quiet } from "../dom.js";
 import { ask, environmentPath, Refused, Unreachable } from "./api.js";
 import { Decisions } from "./decisions.js";
 import { section } from "./flag.js";
 import { evidence, Guards } from "./guards.js";
 import { plot } from "./plot.js";
 import { requirements } from "./requirements.js";
-import { blockerLine, phaseBadge, phaseOf, place } from "./rollouts.js";
 import { signals, signalsOf } from "./signals.js";
+import { standing } from "./standing.js";
+import {
+  blockerLine,
+  isRestored,
+  isTurnedBackWhole,
+  phaseBadge,
+  phaseOf,
+  place,
+  reach,
+  rollbackName,
+} from "./status.js";
 import { hold, resume, retry, rollback, start } from "./steering.js";
-import { BLOCKERS, RECOVERIES, VERDICTS } from "./terms.js";
+import { BLOCKERS, PHASES, RECOVERIES, VERDICTS } from "./terms.js";
 import { bringIntoView, drawSoak, isPercent, track } from "./track.js";
 import { countdown, elapsed, since, when } from "./words.js";
 
 /** Values change without a version. */
 const POLL_MS = 2_000;
+
+/** What comes right by itself, or by what is measured. */
+const PASSES = ["soak", "start", "gate", "trigger", "noData"];
+
+/** Whether it stays until somebody does something, however long it takes. */
+const waitsForSomebody = ({ blockers }) => blockers.some(({ kind, until }) => !until && !PASSES.includes(kind));
 
 export class RolloutView {
   #app;
@@ -155,7 +171,10 @@ export class RolloutView {
     drawSoak(line, status);
     if (line !== this.#line) bringIntoView(line);
     this.#line = line;
-    this.#part(this.#sentence, [progress, next, blockers, verdict, at], () => this.#sentenceOf(status));
+    const { deeds, percent } = reach(status);
+    this.#part(this.#sentence, [progress, next, blockers, verdict, at, deeds, percent, this.#app.flags.version], () =>
+      this.#sentenceOf(status),
+    );
     this.#part(this.#incident, progress?.incident ?? null, () => this.#incidentOf(status));
     this.#part(this.#waits, [blockers, verdict, progress?.phase, progress?.incident], () => this.#waitsOf(status));
     this.#unmeasured.textContent = !progress
@@ -169,7 +188,9 @@ export class RolloutView {
     this.#guards.show(measured ? evidence.filter(({ metric }) => metric) : [], plan);
     this.#part(this.#words, [steps, progress, blockers, this.#app.me()], () => requirements(this.#app, status));
     this.#signalsCard.hidden = signalsOf(plan).length === 0;
-    this.#part(this.#signals, [plan, progress?.signals, progress?.phase], () => signals(this.#app, status));
+    this.#part(this.#signals, [plan, progress?.signals, progress?.phase, at, evidence.length], () =>
+      signals(this.#app, status),
+    );
     this.#part(this.#about, [plan, owner, flags], () => this.#aboutOf(status));
     this.#showPlot();
     for (const button of this.#body.querySelectorAll("button")) this.#app.allowWrites(button);
@@ -186,43 +207,49 @@ export class RolloutView {
       hold: phase === "running",
       resume: phase === "held" || (phase === "running" && repairs),
       retry: phase === "rolledBack",
-      rollback: phase !== "none",
+      rollback: phase !== "none" && !isTurnedBackWhole(this.#status),
     };
     for (const [key, button] of Object.entries(this.#buttons)) {
       button.hidden = !isAllowed[key] || this.#app.me().role === "reader";
       this.#app.allowWrites(button);
     }
-    const isTurned = phase === "rolledBack";
-    this.#buttons.rollback.textContent = isTurned ? "Roll back further …" : "Roll back …";
-    this.#buttons.rollback.className = isTurned ? "danger quiet-danger" : "danger";
+    this.#buttons.rollback.textContent = `${rollbackName(this.#status)} …`;
+    this.#buttons.rollback.className = phase === "rolledBack" ? "danger quiet-danger" : "danger";
   }
 
   #sentenceOf(status) {
-    const { progress, percent, next, steps, at, verdict, mode } = status;
+    const { progress } = status;
     if (!progress) return [element("p", { className: "big", text: "Not started" })];
-    const big = element("p", { className: "big" });
-    if (typeof percent === "number") big.append(element("b", { text: `${percent} %` }));
-    else big.append(element("b", { text: { disabled: "nobody", testing: "testing", full: "everyone" }[mode] ?? mode }));
-    const where = isPercent(place(status)) ? "" : `at ${place(status)} `;
-    big.append(
-      element("span", { text: ` ${progress.step ? where : "on the new path "}for ` }),
-      elapsed(progress.entered),
-    );
+    const { percent, deeds } = reach(status);
+    const big = element("p", { className: "big" }, element("b", { text: percent }));
+    if (deeds) big.append(": ", element("span", { className: "deeds" }, ...prose(deeds)), ",");
+    const where = isPercent(place(status)) && !deeds ? "" : `at ${place(status)} `;
+    const phase = deeds ? PHASES[progress.phase] : "on the new path";
+    big.append(element("span", { text: ` ${progress.step ? where : `${phase} `}for ` }), elapsed(progress.entered));
+    const attempt = quiet(`Attempt ${progress.attempt}, started ${when(progress.started)}`);
+    return [big, element("p", { className: "next" }, ...this.#nextOf(status)), attempt];
+  }
+
+  /** What comes next, and when. */
+  #nextOf(status) {
+    const { progress, next, steps, at, verdict } = status;
     const to = steps[(at ?? -1) + 1];
-    const after = element("p", { className: "next" });
     if (progress.phase === "running") {
-      after.append(to ? `Next is ${to.name}` : "Then it is through");
-      if (next) after.append(", at the earliest ", countdown(next));
-      else if (verdict === "wait") after.append(", once what is below is so");
-    } else if (progress.phase === "rollingBack" && next) after.append("The next stair ", countdown(next));
-    else if (progress.phase === "held") after.append("It stays until somebody resumes it");
-    else if (progress.phase === "rolledBack") after.append("It is over until somebody retries it");
-    else after.append("It has been through all of its steps");
-    const attempt = element("p", {
-      className: "quiet",
-      text: `Attempt ${progress.attempt}, started ${when(progress.started)}`,
-    });
-    return [big, after, attempt];
+      const text = to ? `Next is ${to.name}` : "Then it is through";
+      if (next && !waitsForSomebody(status)) return [`${text}, at the earliest `, countdown(next)];
+      return [verdict === "wait" ? `${text}, once what is below is so` : text];
+    }
+    if (progress.phase === "rollingBack" && next) return ["The next stair ", countdown(next)];
+    if (progress.phase === "held") return ["It stays until somebody resumes it"];
+    if (progress.phase === "completed") return ["It has been through all of its steps"];
+    if (!isRestored(status)) return ["It is over until somebody retries it"];
+    const isIn = status.flags.some((key) =>
+      this.#app.flags.flags.some((flag) => flag.key === key && !["killed", "off"].includes(standing(flag))),
+    );
+    return [
+      isIn ? "Rules, lists or percents let people in again. " : "Nothing lets anybody in as it is. ",
+      "Roll back again to kill what was restored, or retry",
+    ];
   }
 
   #incidentOf({ progress }) {

@@ -1,6 +1,6 @@
 // The signals that triggers of a rollout wait for: those that are raised, and who did.
-import { element, unseen } from "../dom.js";
-import { signal } from "./steering.js";
+import { element, prose, unseen } from "../dom.js";
+import { effectOf, signal } from "./steering.js";
 import { since } from "./words.js";
 
 /** The signals that a plan knows. */
@@ -12,16 +12,18 @@ export function signalsOf({ triggers = [], steps }) {
 function signalItem(app, status, name) {
   const { progress } = status;
   const raised = progress?.signals?.[name];
+  const isWatched = ["running", "held", "rollingBack", "rolledBack"].includes(progress?.phase);
   const text = element("div", {}, element("strong", { text: name }));
   if (raised)
     text.append(element("p", { className: "quiet" }, `${raised.author}: ${raised.reason} · `, since(raised.at)));
+  else if (isWatched)
+    text.append(element("p", { className: "quiet" }, ...prose(`once raised, it ${effectOf(status, name)}`)));
   const item = element(
     "li",
     { className: "word" },
     element("span", { className: `finding ${raised ? "open" : "quiet"}`, text: raised ? "raised" : "not raised" }),
     text,
   );
-  const isWatched = ["running", "held", "rollingBack", "rolledBack"].includes(progress?.phase);
   if (isWatched && app.me().role !== "reader") {
     const button = element("button", { type: "button", text: raised ? "Clear …" : "Raise …" });
     button.append(unseen(name));
