@@ -17,13 +17,13 @@ export function parts(path) {
   });
 }
 
-const percent = (value) => `${value.toLocaleString("en", { maximumFractionDigits: 3 })} %`;
+const THOUSANDTHS = new Intl.NumberFormat("en", { maximumFractionDigits: 3 });
 
 const isMap = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** A value as people read it. */
 export function written(value, name) {
-  if (name === "percent" && typeof value === "number") return percent(value);
+  if (name === "percent" && typeof value === "number") return `${THOUSANDTHS.format(value)} %`;
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
