@@ -12,10 +12,10 @@ const EVERY_MS = 100;
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /**
- * Runs it: `GET /metrics` is what Prometheus reads, `POST /break` and `POST /mend` break its new path and mend it. `client` is
- * that of the npm package.
+ * Runs it: `GET /metrics` is what Prometheus reads, and `POST /NAME` does what `commands` has by that name, and says what comes
+ * of it. `client` is that of the npm package.
  */
-export async function runApplication(client) {
+export async function runApplication(client, commands) {
   let isBroken = false;
   let lastNew;
   const taken = { new: { seconds: 0, count: 0 }, old: { seconds: 0, count: 0 } };
@@ -49,27 +49,24 @@ export async function runApplication(client) {
       lines.push(`resize_seconds_sum{path="${path}"} ${seconds}`, `resize_seconds_count{path="${path}"} ${count}`);
     return `${client.metrics()}${lines.join("\n")}\n`;
   };
-  const setBroken = (value) => {
-    isBroken = value;
-    return isBroken ? "The new path fails now.\n" : "The new path works.\n";
-  };
-  const answers = {
-    "GET /metrics": metrics,
-    "POST /break": () => setBroken(true),
-    "POST /mend": () => setBroken(false),
-  };
-  const server = createServer((request, response) => {
+  const posts = Object.entries(commands).map(([name, run]) => [`POST /${name}`, run]);
+  const answers = { "GET /metrics": metrics, ...Object.fromEntries(posts) };
+  const server = createServer(async (request, response) => {
     // A page elsewhere may make a browser send this; nobody else's page has a say here.
     const answer = request.headers.origin === undefined && answers[`${request.method} ${request.url}`];
-    response.setHeader("content-type", "text/plain; version=0.0.4");
-    if (!answer) return response.writeHead(404).end("There is GET /metrics, POST /break and POST /mend.\n");
-    return response.end(answer());
+    response.setHeader("content-type", "text/plain; version=0.0.4; charset=utf-8");
+    if (!answer) return response.writeHead(404).end(`There is ${Object.keys(answers).join(", ")}.\n`);
+    try {
+      return response.end(await answer());
+    } catch (error) {
+      return response.writeHead(502).end(`${error.message}\n`);
+    }
   });
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
   return {
     address: `http://127.0.0.1:${server.address().port}`,
     isBroken: () => isBroken,
-    setBroken,
+    setBroken: (value) => (isBroken = value),
     /** When somebody was on the new path last. */
     lastNew: () => lastNew,
     close() {

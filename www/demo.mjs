@@ -3,7 +3,9 @@
 // application that Prometheus measures. With DEMO_EXIT=1 it stops after seeing that both pages and what is behind them answer,
 // that the rollout goes on, and that a fault turns it back.
 //
-//     node www/demo.mjs [--port N] [--project FOLDER]
+//     node www/demo.mjs [--port N] [--project FOLDER] [--quick]
+//
+// `--quick` makes each of the rollout's soaks a second long, for whoever will not wait.
 import { execFile, execFileSync, spawn } from "node:child_process";
 import {
   copyFileSync,
@@ -23,6 +25,7 @@ import { createInterface, emitKeypressEvents } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify, styleText } from "node:util";
 import { runApplication } from "./application.mjs";
+import { HAPPENED } from "./dashboard/terms.js";
 import { USERS } from "./presets.js";
 import { differences, resultOf } from "./result.js";
 import { serve } from "./server.mjs";
@@ -31,7 +34,7 @@ const www = dirname(fileURLToPath(import.meta.url));
 const root = dirname(www);
 const pkg = join(root, "pkg");
 const { values: options } = parseArgs({
-  options: { port: { type: "string" }, project: { type: "string", default: "demo" } },
+  options: { port: { type: "string" }, project: { type: "string", default: "demo" }, quick: { type: "boolean" } },
 });
 const demo = resolve(root, options.project);
 const flagstone = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "debug", "flagstone");
@@ -70,8 +73,12 @@ const ROLLOUT = "image-resizer";
 function addPlans() {
   const plans = join(root, "tests", "rollouts", "definitions");
   const names = readdirSync(plans).filter((name) => name.endsWith(".rollout.yaml"));
-  const files = [...names.map((name) => join(plans, name)), join(www, "image-resizer.rollout.yaml")];
+  const watched = join(www, `${ROLLOUT}.rollout.yaml`);
+  const files = [...names.map((name) => join(plans, name)), watched];
   for (const file of files) if (!existsSync(join(demo, basename(file)))) copyFileSync(file, join(demo, basename(file)));
+  if (!options.quick) return;
+  const text = readFileSync(watched, "utf8").replaceAll(/soak: \d+s/g, "soak: 1s");
+  writeFileSync(join(demo, basename(watched)), text);
 }
 
 /** Publishes, and gives a new project some history. */
@@ -186,15 +193,48 @@ async function startRollout(prometheus) {
   return controller;
 }
 
-/** Starts the rollout anew, unless it is under way. */
+/** Begins the rollout, again where it is over, and says so. */
 async function begin() {
   const { progress } = await rollout();
-  const steer = (verb, reason) => rollout(`/${verb}`, { reason });
-  if (!progress) return steer("start", "A demonstration");
-  if (progress.phase === "completed") await steer("rollback", "It is through, and begins again");
-  if (["completed", "rolledBack"].includes(progress.phase)) return steer("retry", "A demonstration");
-  return progress.phase === "held" ? steer("resume", "A demonstration") : undefined;
+  const steer = (verb, reason = "A demonstration") => rollout(`/${verb}`, { reason });
+  switch (progress?.phase) {
+    case undefined:
+      await steer("start");
+      return "The rollout begins.\n";
+    case "completed":
+      await steer("rollback", "It is through, and begins again");
+      await steer("retry");
+      return "The rollout begins again.\n";
+    case "rolledBack":
+      await steer("retry");
+      return "The rollout begins again.\n";
+    case "held":
+      await steer("resume");
+      return "The rollout goes on.\n";
+    default:
+      return "The rollout is under way already.\n";
+  }
 }
+
+/** What whoever watches can do, by the terminal or by HTTP. */
+const commands = {
+  async break() {
+    application.setBroken(true);
+    const { progress } = await rollout();
+    const now = "The new path fails now";
+    if (progress.phase === "completed")
+      return `${now}, and stays: the rollout is through, and watches nothing. Begin again.\n`;
+    return progress.phase === "rolledBack" ? `${now}, and nobody is on it.\n` : `${now}. See the rollout turn back.\n`;
+  },
+  async mend() {
+    application.setBroken(false);
+    return "The new path works.\n";
+  },
+  async again() {
+    application.setBroken(false);
+    return begin();
+  },
+};
 
 /** Evaluates a flag for a user with the native engine. */
 async function natively(audience, flag, context, now) {
@@ -273,7 +313,7 @@ const client = await FlagstoneClient.start({
   keys: JSON.parse(readFileSync(keys, "utf8")),
 });
 if (client.error) fail(`the application has no flags: ${client.error.message}`);
-const application = await runApplication(client);
+const application = await runApplication(client, commands);
 const prometheus = await startPrometheus(measures, application.address).catch((error) =>
   fail(`${error.message}\n.ci/install prometheus installs it, as 'make demo' does.`),
 );
@@ -293,8 +333,10 @@ heading(`The dashboard: ${dashboard.address}dashboard/`);
 console.log(`Sign in with the token ${dashboard.token}`);
 heading(`A rollout that runs: ${dashboard.address}dashboard/#/production/rollout/${ROLLOUT}`);
 console.log(`Its application is measured by Prometheus at ${measures}`);
+console.log(`Until it is through, in about ${left(await rollout())} s, a fault of its new path turns it back.`);
 console.log(`To break its new path: curl -X POST ${application.address}/break`);
 console.log(`To mend it:            curl -X POST ${application.address}/mend`);
+console.log(`To begin it again:     curl -X POST ${application.address}/again`);
 
 const content = {
   command: flagstone,
@@ -319,6 +361,23 @@ async function ask(path, question) {
   return response;
 }
 
+/** How many seconds of soaks are left from the step on that a rollout is at. */
+function left({ steps, at }) {
+  const inSeconds = ([, count, unit]) => count * { s: 1, m: 60 }[unit];
+  const soaks = steps.slice(at).flatMap(({ soak }) => [...soak.matchAll(/(\d+)([sm])/g)]);
+  return soaks.reduce((sum, part) => sum + inSeconds(part), 0);
+}
+
+/** What can be done once something has happened. */
+async function hint(what) {
+  const again = `To begin again: ${process.stdin.isTTY ? "r, or " : ""}curl -X POST ${application.address}/again`;
+  if (what === "completed") return `It is through, and a fault does not turn it back any more. ${again}`;
+  if (what === "verified" || what === "escalated") return again;
+  const { progress, ...status } = await rollout();
+  if (progress.phase !== "running") return "";
+  return `Through in ${left(status)} s at the earliest; until then a fault turns it back.`;
+}
+
 const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
 
 /** Says what is decided from now on, until a decision is the last that is waited for. */
@@ -329,9 +388,12 @@ async function tell(isLast) {
     const { decisions } = await rollout("/decisions?limit=20").catch(() => ({ decisions: [] }));
     for (const { version, decision, step } of decisions.filter((one) => one.version > known).reverse()) {
       const where = step === undefined || step === null ? "" : ` at ${step}`;
-      console.log(`${style("dim", `v${version}`)} ${style("bold", decision.what)}${where}: ${decision.reason}`);
+      const what = style("bold", HAPPENED[decision.what] ?? decision.what);
+      console.log(`${style("dim", `v${version}`)} ${what}${where}: ${decision.reason}`);
       known = version;
       if (isLast(decision, step)) return;
+      const then = await hint(decision.what).catch(() => "");
+      if (then) console.log(then);
     }
     await new Promise((later) => setTimeout(later, 250));
   }
@@ -361,13 +423,10 @@ function listenToKeys() {
   console.log("Or press b to break it and to mend it, r to begin the rollout again");
   emitKeypressEvents(process.stdin);
   process.stdin.setRawMode(true);
-  process.stdin.on("keypress", (_, { name, ctrl }) => {
+  process.stdin.on("keypress", async (_, { name, ctrl }) => {
     if (ctrl && name === "c") process.exit(0);
-    if (name === "b") process.stdout.write(application.setBroken(!application.isBroken()));
-    if (name === "r") {
-      application.setBroken(false);
-      begin().catch((error) => console.error(error.message));
-    }
+    const command = { b: application.isBroken() ? commands.mend : commands.break, r: commands.again }[name];
+    if (command) process.stdout.write(await command().catch(({ message }) => `${message}\n`));
   });
 }
 

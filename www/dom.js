@@ -15,6 +15,8 @@ export function element(name, { text = "", className = "", ...properties } = {},
 export const prose = (text) =>
   text.split("`").map((part, index) => (index % 2 ? element("code", { text: part }) : part));
 
+export const quiet = (text) => element("p", { className: "quiet", text });
+
 /** Text for those who listen alone. */
 export const unseen = (text) => element("span", { className: "unseen", text });
 

@@ -146,6 +146,33 @@ test("shows every flag with who gets what", async () => {
   await page.context().close();
 });
 
+test("of thousands of flags those in view are laid out, and each is found", async () => {
+  const numbers = Array.from({ length: 3000 }, (_, index) => String(index).padStart(4, "0"));
+  const lines = numbers.map((number) => `  flag_${number}: {salt: s-${number}, default: {ramp: {percent: 5, serve: on}}}`);
+  const large = publishedProject(["flags:", ...lines].join("\n"));
+  const token = large.token("dana", "operator");
+  const crowded = await large.serve("--tokens", "tokens.json", "--key", "key.jwk");
+  const page = await open({ base: crowded.base, token });
+  await state(page, "flag_0000", "part");
+  const isLaidOut = (key) =>
+    row(page, key)
+      .locator(".name")
+      .evaluate((part) => part.checkVisibility({ contentVisibilityAuto: true }));
+  assert.equal(await page.locator(".row[data-flag]").count(), 3000);
+  assert.deepEqual([await isLaidOut("flag_0000"), await isLaidOut("flag_2999")], [true, false]);
+  await page.getByLabel("Filter flags").fill("2999");
+  assert.deepEqual(await page.locator(".row[data-flag]:visible .flag-link").allInnerTexts(), ["flag_2999"]);
+  assert.ok(await isLaidOut("flag_2999"));
+  await page.getByLabel("Filter flags").fill("");
+  await row(page, "flag_2999").scrollIntoViewIfNeeded();
+  await page.waitForFunction(() =>
+    document.querySelector('[data-flag="flag_2999"] .name').checkVisibility({ contentVisibilityAuto: true }),
+  );
+  await page.context().close();
+  await crowded.close();
+  large.remove();
+});
+
 test("a kill by somebody else shows without a reload, and so does its lifting", async () => {
   const page = await open();
   await state(page, "use_new_gateway", "part");
@@ -268,6 +295,23 @@ test("kills by tag, and all", async () => {
   await confirm(page, "Restore", "It does not");
   await page.waitForSelector("#killed-all", { state: "hidden" });
   await state(page, "theme", "part");
+
+  // Killed by several, it is one kill.
+  command("kill", "--all", "--author", "sam", "--reason", "Smoke");
+  command("kill", "--all", "--author", "dana", "--reason", "Fire");
+  command("restore", "--all", "--author", "sam", "--reason", "Rain");
+  await go(page, "history");
+  await page.waitForFunction(() => /Rain/.test(document.querySelector(".entry")?.textContent));
+  const told = await page.locator(".entry .changes").evaluateAll((all) => all.slice(0, 3).map((one) => one.innerText));
+  assert.deepEqual(
+    told.map((text) => text.replace(/\s+/g, " ")),
+    ["Everything killed → not killed", "Everything: reason Smoke → Fire", "Everything not killed → killed"],
+  );
+  await flag(page, "needs_gateway");
+  const columns = page.locator(".timeline li");
+  await page.waitForFunction(() => document.querySelectorAll(".timeline li").length >= 6);
+  assert.match(await columns.first().getAttribute("title"), /^Version 1, .*: on$/, "it was not killed ever since");
+  assert.match(await columns.nth(-2).getAttribute("title"), /: killed$/);
   await page.context().close();
 });
 

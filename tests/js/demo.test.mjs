@@ -7,13 +7,18 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { serve } from "../../www/server.mjs";
+import { launch } from "./support/browser.mjs";
 import { demo } from "./support/demo.mjs";
 
-let server;
+let server, browser;
 before(async () => {
-  server = await demo();
+  server = await demo("--quick");
+  browser = await launch();
 });
-after(() => server?.remove());
+after(async () => {
+  await browser?.close();
+  await server?.remove();
+});
 
 const GOOD = `flags:
   gateway: {client: true, salt: gateway-1, default: {ramp: {percent: 25, serve: on}}}
@@ -83,6 +88,36 @@ test("serves the dashboard beside it, with some history, to whoever has the toke
     [5, 4, 3, 2].map((version) => [version, "demo operator"]),
   );
   for (const { reason } of entries) assert.ok(reason);
+});
+
+test("runs a rollout until it is through, begins it again, and has it turn back when its new path breaks", async () => {
+  const tell = async (command, headers = {}) => {
+    const response = await fetch(`${server.application}/${command}`, { method: "POST", headers });
+    return [response.status, await response.text()];
+  };
+  const page = await (await browser.newContext()).newPage();
+  // Soaks are a second, and what is measured takes seconds in each step.
+  page.setDefaultTimeout(120_000);
+  await page.goto(`${server.dashboard}#/production/rollout/image-resizer`);
+  await page.getByLabel("Token").fill(server.token);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.locator(".flag-head .badge.completed").waitFor();
+  assert.match(await page.locator(".sentence").innerText(), /^100 % for[^]*through all of its steps/);
+  assert.deepEqual(await page.locator(".track .passed b").allInnerTexts(), ["5%", "25%", "50%", "100%"]);
+  const [, broken] = await tell("break");
+  assert.match(broken, /fails now, and stays: the rollout is through[^]*Begin again/);
+
+  assert.equal((await tell("again", { origin: "https://elsewhere.example" }))[0], 404, "pages elsewhere have no say");
+  assert.deepEqual(await tell("again"), [200, "The rollout begins again.\n"]);
+  await page.locator(".flag-head .badge.running").waitFor();
+  assert.deepEqual(await tell("again"), [200, "The rollout is under way already.\n"]);
+  assert.match((await tell("break"))[1], /See the rollout turn back/);
+  await page.locator(".flag-head .badge.rolledBack").waitFor();
+  assert.match(await page.locator("#incident").innerText(), /critical[^]*by a trigger/i);
+  await page.getByText("Traffic and health followed.").waitFor();
+  assert.deepEqual(await tell("again"), [200, "The rollout begins again.\n"]);
+  await page.locator(".flag-head .badge.running").waitFor();
+  await page.context().close();
 });
 
 test("says clearly why there is no answer", async () => {

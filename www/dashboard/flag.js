@@ -5,7 +5,7 @@ import { written } from "./diff.js";
 import { Explanation } from "./explanation.js";
 import { badge } from "./flags.js";
 import { History } from "./history.js";
-import { firstBlocker, phaseBadge, place } from "./rollouts.js";
+import { firstBlocker, phaseBadge, place } from "./status.js";
 import { table } from "./shares.js";
 import { timeline } from "./timeline.js";
 import { smallTrack } from "./track.js";

@@ -1,5 +1,5 @@
 // Who changed what, when and why: of a flag, or of all; the newest first, page by page.
-import { element, newest, plural } from "../dom.js";
+import { element, newest, plural, quiet } from "../dom.js";
 import { ask, environmentPath } from "./api.js";
 import { changeList, told } from "./diff.js";
 import { since } from "./words.js";
@@ -25,8 +25,11 @@ function entryItem(entry, app, isOfFlag) {
     more.append(changeList(changes.slice(few.length), link, app.rolloutLink));
     item.append(more);
   }
-  if (all === 0)
-    item.append(element("p", { className: "quiet", text: "Signed anew; no definition and no state changed." }));
+  if (all === 0) {
+    const isSame = entry.changes.length + entry.stateChanges.length === 0;
+    const text = isSame ? "Signed anew; no definition and no state changed." : "Noted; it was so already.";
+    item.append(quiet(text));
+  }
   item.dataset.version = String(entry.version);
   return item;
 }

@@ -1,83 +1,43 @@
 // One rollout: where it is, what keeps it there, what is measured, what people said and did, and how it came to be so.
-import { element, newest, unseen } from "../dom.js";
+import { element, newest, prose, quiet } from "../dom.js";
 import { ask, environmentPath, Refused, Unreachable } from "./api.js";
+import { Decisions } from "./decisions.js";
 import { section } from "./flag.js";
 import { evidence, Guards } from "./guards.js";
 import { plot } from "./plot.js";
-import { blockerLine, phaseBadge, phaseOf, place } from "./rollouts.js";
-import { approve, attest, hold, resume, retry, rollback, signal, start } from "./steering.js";
+import { requirements } from "./requirements.js";
+import { signals, signalsOf } from "./signals.js";
+import { standing } from "./standing.js";
+import {
+  blockerLine,
+  isRestored,
+  isTurnedBackWhole,
+  phaseBadge,
+  phaseOf,
+  place,
+  reach,
+  rollbackName,
+} from "./status.js";
+import { hold, resume, retry, rollback, start } from "./steering.js";
+import { BLOCKERS, PHASES, RECOVERIES, VERDICTS } from "./terms.js";
 import { bringIntoView, drawSoak, isPercent, track } from "./track.js";
 import { countdown, elapsed, since, when } from "./words.js";
 
 /** Values change without a version. */
 const POLL_MS = 2_000;
-const PAGE = 100;
 
-/** What happened, in a word or two; `step` is where it led. */
-const HAPPENED = {
-  started: "Started",
-  advanced: "Went on",
-  completed: "Completed",
-  approved: "Approved",
-  attested: "Somebody’s word",
-  held: "Held",
-  resumed: "Resumed",
-  steppedDown: "Went back a step",
-  rollingBack: "Began to go down",
-  lowered: "One stair down",
-  rolledBack: "Rolled back",
-  cohortRolledBack: "Took out a cohort",
-  retried: "Began again",
-  signalled: "Signal raised",
-  cleared: "Signal cleared",
-  verified: "Recovery verified",
-  escalated: "Escalated",
-};
+/** What comes right by itself, or by what is measured. */
+const PASSES = ["soak", "start", "gate", "trigger", "noData"];
 
-const RECOVERIES = {
-  unchecked: "The plan does not say what to look at after a rollback.",
-  awaited: "Whether traffic and health follow is watched.",
-  verified: "Traffic and health followed.",
-  escalated: "Traffic or health did not follow in time: somebody must come.",
-};
-
-const VERDICTS = {
-  advance: "All that this step asks for is so: the controller takes it on",
-  complete: "All that the last step asks for is so: the controller completes it",
-  hold: "A trigger is open: the controller holds it",
-  stepDown: "A trigger is open: the controller takes it back a step",
-  rollBack: "A trigger is open: the controller rolls it back",
-  lower: "The next stair is due",
-  verify: "Traffic and health followed",
-  escalate: "Traffic or health did not follow in time",
-};
-
-const BLOCKERS = {
-  held: "held",
-  killed: "killed",
-  changed: "changed by hand",
-  plan: "the plan",
-  soak: "soak",
-  start: "start",
-  gate: "gate",
-  trigger: "trigger",
-  noData: "no data",
-  approval: "approval",
-  attestation: "attestation",
-  ceiling: "ceiling",
-  window: "window",
-  freeze: "freeze",
-  recovery: "recovery",
-};
-
-const quiet = (text) => element("p", { className: "quiet", text });
+/** Whether it stays until somebody does something, however long it takes. */
+const waitsForSomebody = ({ blockers }) => blockers.some(({ kind, until }) => !until && !PASSES.includes(kind));
 
 export class RolloutView {
   #app;
   #name;
   #status;
   #version;
-  #decisions = [];
+  #decisions;
   #askedAt = 0;
   #shown = new Map();
   #head = element("div", { className: "flag-head" });
@@ -94,8 +54,6 @@ export class RolloutView {
   #words = element("div");
   #signals = element("div");
   #plot = element("div");
-  #log = element("ol", { className: "entries" });
-  #older = quiet("");
   #about = element("div");
   #signalsCard;
   #body;
@@ -103,6 +61,8 @@ export class RolloutView {
   constructor(app, main, name) {
     this.#app = app;
     this.#name = name;
+    this.#decisions = new Decisions(this.#path("decisions"));
+    this.#decisions.onDecisions = () => this.#showPlot();
     const verb = (key, text, run, className = "") => {
       const button = element("button", { type: "button", text, className, hidden: true });
       button.addEventListener("click", () => run(app, this.#status));
@@ -132,7 +92,7 @@ export class RolloutView {
           { className: "column-of-cards" },
           section("waits", "What it waits for", this.#waits),
           section("measured", "What is measured", this.#unmeasured, this.#guards.element),
-          section("decisions", "Decisions", this.#log, this.#older),
+          section("decisions", "Decisions", this.#decisions.element),
         ),
         element(
           "div",
@@ -151,7 +111,7 @@ export class RolloutView {
     if (this.#version === this.#app.flags.version) return;
     this.#version = this.#app.flags.version;
     this.#ask();
-    this.#askDecisions();
+    this.#decisions.update();
   }
 
   /** Asks again once it is time, and lets what moves by the clock move. */
@@ -186,29 +146,6 @@ export class RolloutView {
     this.#status = undefined;
   }
 
-  #askDecisions = newest(async (signal) => {
-    try {
-      const { decisions, next } = await ask(`${this.#path("decisions")}?limit=${PAGE}`, { signal });
-      this.#older.textContent = next === null ? "" : `The ${PAGE} newest; \`flagstone log\` has them all.`;
-      this.#takeUp(decisions);
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
-      this.#older.textContent = `What was decided cannot be read: ${error.message}.`;
-    }
-  });
-
-  #takeUp(decisions) {
-    const newest = this.#decisions[0]?.version ?? 0;
-    const added = decisions.filter(({ version }) => version > newest);
-    this.#decisions = decisions;
-    const items = added.map((one) => this.#decision(one));
-    if (newest > 0) for (const item of items) item.classList.add("new");
-    this.#log.prepend(...items);
-    if (decisions.length === 0) this.#older.textContent = "Nothing was decided yet.";
-    this.#showPlot();
-  }
-
   /** Draws a part of the page anew where what it shows has changed. */
   #part(element, input, make) {
     const shown = JSON.stringify(input);
@@ -234,7 +171,10 @@ export class RolloutView {
     drawSoak(line, status);
     if (line !== this.#line) bringIntoView(line);
     this.#line = line;
-    this.#part(this.#sentence, [progress, next, blockers, verdict, at], () => this.#sentenceOf(status));
+    const { deeds, percent } = reach(status);
+    this.#part(this.#sentence, [progress, next, blockers, verdict, at, deeds, percent, this.#app.flags.version], () =>
+      this.#sentenceOf(status),
+    );
     this.#part(this.#incident, progress?.incident ?? null, () => this.#incidentOf(status));
     this.#part(this.#waits, [blockers, verdict, progress?.phase, progress?.incident], () => this.#waitsOf(status));
     this.#unmeasured.textContent = !progress
@@ -246,8 +186,11 @@ export class RolloutView {
           : "";
     this.#unmeasured.hidden = this.#unmeasured.textContent === "";
     this.#guards.show(measured ? evidence.filter(({ metric }) => metric) : [], plan);
-    this.#part(this.#words, [steps, progress, blockers, this.#app.me()], () => this.#wordsOf(status));
-    this.#part(this.#signals, [plan, progress?.signals, progress?.phase], () => this.#signalsOf(status));
+    this.#part(this.#words, [steps, progress, blockers, this.#app.me()], () => requirements(this.#app, status));
+    this.#signalsCard.hidden = signalsOf(plan).length === 0;
+    this.#part(this.#signals, [plan, progress?.signals, progress?.phase, at, evidence.length], () =>
+      signals(this.#app, status),
+    );
     this.#part(this.#about, [plan, owner, flags], () => this.#aboutOf(status));
     this.#showPlot();
     for (const button of this.#body.querySelectorAll("button")) this.#app.allowWrites(button);
@@ -264,43 +207,49 @@ export class RolloutView {
       hold: phase === "running",
       resume: phase === "held" || (phase === "running" && repairs),
       retry: phase === "rolledBack",
-      rollback: phase !== "none",
+      rollback: phase !== "none" && !isTurnedBackWhole(this.#status),
     };
     for (const [key, button] of Object.entries(this.#buttons)) {
       button.hidden = !isAllowed[key] || this.#app.me().role === "reader";
       this.#app.allowWrites(button);
     }
-    const isTurned = phase === "rolledBack";
-    this.#buttons.rollback.textContent = isTurned ? "Roll back further …" : "Roll back …";
-    this.#buttons.rollback.className = isTurned ? "danger quiet-danger" : "danger";
+    this.#buttons.rollback.textContent = `${rollbackName(this.#status)} …`;
+    this.#buttons.rollback.className = phase === "rolledBack" ? "danger quiet-danger" : "danger";
   }
 
   #sentenceOf(status) {
-    const { progress, percent, next, steps, at, verdict, mode } = status;
+    const { progress } = status;
     if (!progress) return [element("p", { className: "big", text: "Not started" })];
-    const big = element("p", { className: "big" });
-    if (typeof percent === "number") big.append(element("b", { text: `${percent} %` }));
-    else big.append(element("b", { text: { disabled: "nobody", testing: "testing", full: "everyone" }[mode] ?? mode }));
-    const where = isPercent(place(status)) ? "" : `at ${place(status)} `;
-    big.append(
-      element("span", { text: ` ${progress.step ? where : "on the new path "}for ` }),
-      elapsed(progress.entered),
-    );
+    const { percent, deeds } = reach(status);
+    const big = element("p", { className: "big" }, element("b", { text: percent }));
+    if (deeds) big.append(": ", element("span", { className: "deeds" }, ...prose(deeds)), ",");
+    const where = isPercent(place(status)) && !deeds ? "" : `at ${place(status)} `;
+    const phase = deeds ? PHASES[progress.phase] : "on the new path";
+    big.append(element("span", { text: ` ${progress.step ? where : `${phase} `}for ` }), elapsed(progress.entered));
+    const attempt = quiet(`Attempt ${progress.attempt}, started ${when(progress.started)}`);
+    return [big, element("p", { className: "next" }, ...this.#nextOf(status)), attempt];
+  }
+
+  /** What comes next, and when. */
+  #nextOf(status) {
+    const { progress, next, steps, at, verdict } = status;
     const to = steps[(at ?? -1) + 1];
-    const after = element("p", { className: "next" });
     if (progress.phase === "running") {
-      after.append(to ? `Next is ${to.name}` : "Then it is through");
-      if (next) after.append(", at the earliest ", countdown(next));
-      else if (verdict === "wait") after.append(", once what is below is so");
-    } else if (progress.phase === "rollingBack" && next) after.append("The next stair ", countdown(next));
-    else if (progress.phase === "held") after.append("It stays until somebody resumes it");
-    else if (progress.phase === "rolledBack") after.append("It is over until somebody retries it");
-    else after.append("It has been through all of its steps");
-    const attempt = element("p", {
-      className: "quiet",
-      text: `Attempt ${progress.attempt}, started ${when(progress.started)}`,
-    });
-    return [big, after, attempt];
+      const text = to ? `Next is ${to.name}` : "Then it is through";
+      if (next && !waitsForSomebody(status)) return [`${text}, at the earliest `, countdown(next)];
+      return [verdict === "wait" ? `${text}, once what is below is so` : text];
+    }
+    if (progress.phase === "rollingBack" && next) return ["The next stair ", countdown(next)];
+    if (progress.phase === "held") return ["It stays until somebody resumes it"];
+    if (progress.phase === "completed") return ["It has been through all of its steps"];
+    if (!isRestored(status)) return ["It is over until somebody retries it"];
+    const isIn = status.flags.some((key) =>
+      this.#app.flags.flags.some((flag) => flag.key === key && !["killed", "off"].includes(standing(flag))),
+    );
+    return [
+      isIn ? "Rules, lists or percents let people in again. " : "Nothing lets anybody in as it is. ",
+      "Roll back again to kill what was restored, or retry",
+    ];
   }
 
   #incidentOf({ progress }) {
@@ -351,96 +300,6 @@ export class RolloutView {
     ];
   }
 
-  /** Approvals and attestations: of the step that it is at, and of those to come. */
-  #wordsOf(status) {
-    const { steps, at, progress, blockers, plan } = status;
-    const [items, later] = [[], []];
-    for (const [index, step] of steps.entries())
-      for (const requirement of step.requires ?? []) {
-        const isApproval = requirement.approval !== undefined;
-        const role = requirement.approval ?? requirement.role;
-        const what = isApproval ? `approval of ${requirement.approval}` : requirement.attestation;
-        const given = (progress?.attested ?? []).findLast(
-          (one) => one.what === what && (!isApproval || one.step === step.name) && (one.role ?? role) === role,
-        );
-        const isMissing = blockers.some(
-          ({ kind, message }) => ["approval", "attestation"].includes(kind) && message.startsWith(`${what}, given by`),
-        );
-        const isHere = index === at;
-        const look = given && !(isHere && isMissing) ? "given" : isHere ? "missing" : "later";
-        if (look === "later" && index < (at ?? 0)) continue;
-        const people =
-          role === undefined ? "anyone who may change flags" : (plan.roles?.[role] ?? []).join(", ") || "nobody";
-        const text = element("div", {}, element("strong", { text: what }));
-        if (given) {
-          const by = element(
-            "p",
-            { className: "quiet" },
-            `${given.by.author}: ${given.by.reason} · `,
-            since(given.by.at),
-          );
-          if (look !== "given") by.prepend("no longer valid; ");
-          text.append(by);
-        }
-        if (look !== "given")
-          text.append(quiet(`${isHere ? "to go on from here" : `to go on from ${step.name}`}; given by ${people}`));
-        const item = element(
-          "li",
-          { className: `word ${look}` },
-          element("span", { className: `finding ${look}`, text: look }),
-          text,
-        );
-        const { name, role: right } = this.#app.me();
-        const mayNow = ["running", "held"].includes(progress?.phase) && (isHere || !isApproval) && look !== "given";
-        if (mayNow && right !== "reader" && (role === undefined || plan.roles?.[role]?.includes(name))) {
-          const button = element("button", { type: "button", text: isApproval ? "Approve …" : "Attest …" });
-          button.append(unseen(what));
-          button.addEventListener("click", () =>
-            isApproval ? approve(this.#app, this.#status, role) : attest(this.#app, this.#status, what),
-          );
-          item.append(button);
-        }
-        (index > (at ?? 0) ? later : items).push(item);
-      }
-    if (items.length + later.length === 0) return [quiet("Nothing: it goes by what is measured and by the clock.")];
-    const said = element("ul", { className: "said" }, ...items);
-    if (later.length === 0) return [said];
-    const summary = element("summary", {
-      text: `${items.length > 0 ? `${later.length} more` : later.length} in later steps`,
-    });
-    return [
-      said,
-      element("details", { className: "later-words" }, summary, element("ul", { className: "said" }, ...later)),
-    ];
-  }
-
-  #signalsOf({ plan, progress }) {
-    const triggers = [...(plan.triggers ?? []), ...plan.steps.flatMap((step) => step.triggers ?? [])];
-    const names = [...new Set(triggers.map((trigger) => trigger.signal).filter(Boolean))];
-    this.#signalsCard.hidden = names.length === 0;
-    const isWatched = ["running", "held", "rollingBack", "rolledBack"].includes(progress?.phase);
-    const items = names.map((name) => {
-      const raised = progress?.signals?.[name];
-      const text = element("div", {}, element("strong", { text: name }));
-      if (raised)
-        text.append(element("p", { className: "quiet" }, `${raised.author}: ${raised.reason} · `, since(raised.at)));
-      const item = element(
-        "li",
-        { className: "word" },
-        element("span", { className: `finding ${raised ? "open" : "quiet"}`, text: raised ? "raised" : "not raised" }),
-        text,
-      );
-      if (isWatched && this.#app.me().role !== "reader") {
-        const button = element("button", { type: "button", text: raised ? "Clear …" : "Raise …" });
-        button.append(unseen(name));
-        button.addEventListener("click", () => signal(this.#app, this.#status, name, Boolean(raised)));
-        item.append(button);
-      }
-      return item;
-    });
-    return [element("ul", { className: "said" }, ...items)];
-  }
-
   #aboutOf({ plan, owner, flags }) {
     const links = flags.flatMap((key, index) => [...(index > 0 ? [", "] : []), this.#app.linkTo(key)]);
     const facts = element("dl", {}, element("div", {}, element("dt", { text: "Flags" }), element("dd", {}, ...links)));
@@ -452,34 +311,9 @@ export class RolloutView {
     ];
   }
 
-  #decision({ version, decision, step, percent, phase, attempt, incident }) {
-    const { what, author, reason, at, evidence: readings = [] } = decision;
-    const led = typeof percent === "number" ? `${percent} %` : (step ?? (phase === "rolledBack" ? "nobody is in" : ""));
-    const item = element(
-      "li",
-      { className: `entry decision ${what}` },
-      element(
-        "p",
-        { className: "head" },
-        element("span", { className: "version", text: `v${version}` }),
-        element("strong", { text: HAPPENED[what] ?? what }),
-        element("span", { className: "led", text: led }),
-        element("span", { className: "by", text: `by ${author}${attempt > 1 ? `, attempt ${attempt}` : ""}` }),
-        since(at),
-      ),
-      element("blockquote", { text: reason }),
-    );
-    item.dataset.version = String(version);
-    if (what === "rolledBack" && incident) item.classList.add(incident.severity);
-    if (readings.length > 0) item.append(evidence(readings));
-    return item;
-  }
-
   #showPlot() {
-    if (this.#decisions.length === 0 || !this.#status) {
-      this.#plot.replaceChildren(quiet("Drawn from its start on."));
-      return;
-    }
-    this.#plot.replaceChildren(plot(this.#decisions, this.#status, Date.now()));
+    const { known } = this.#decisions;
+    const isEmpty = known.length === 0 || !this.#status;
+    this.#plot.replaceChildren(isEmpty ? quiet("Drawn from its start on.") : plot(known, this.#status, Date.now()));
   }
 }

@@ -1,47 +1,9 @@
 // All rollouts of an environment: where each is, what keeps it there, and when it may go on.
 import { element, plural, prose } from "../dom.js";
-import { smallTrack } from "./track.js";
+import { firstBlocker, phaseBadge, phaseOf, place, reach } from "./status.js";
 import { freeze } from "./steering.js";
-import { countdown, elapsed } from "./words.js";
-
-export const PHASES = {
-  none: "not started",
-  running: "running",
-  held: "held",
-  rollingBack: "rolling back",
-  rolledBack: "rolled back",
-  completed: "completed",
-};
-
-export const phaseOf = ({ progress }) => progress?.phase ?? "none";
-
-export const phaseBadge = (status) => {
-  const phase = phaseOf(status);
-  return element("span", { className: `badge phase ${phase}`, text: PHASES[phase] });
-};
-
-/** What is in the way, in a line. */
-export function blockerLine({ message, until }) {
-  const line = element("span", {}, ...prose(`${message[0].toUpperCase()}${message.slice(1)}`));
-  if (until) line.append(" · ", countdown(until));
-  return line;
-}
-
-/** Where a rollout is, in few words. */
-export const place = ({ at, steps, progress }) =>
-  progress?.step ? (steps[at]?.name ?? progress.step) : progress ? "nobody is in" : "";
-
-/** What matters first of why it stays. */
-export const firstBlocker = (status) => {
-  const { blockers, verdict, progress } = status;
-  if (!progress) return element("span", { className: "quiet", text: "Waits to be started" });
-  if (blockers.length > 0) return blockerLine(blockers[0]);
-  if (progress.phase === "rolledBack")
-    return element("span", { text: `Turned back: ${progress.incident?.reason ?? ""}` });
-  if (progress.phase === "completed")
-    return element("span", { className: "quiet", text: "It has been through all of its steps" });
-  return element("span", { text: verdict === "wait" ? "" : "Nothing is in the way" });
-};
+import { smallTrack } from "./track.js";
+import { elapsed } from "./words.js";
 
 /** Often enough for whoever watches several. */
 const POLL_MS = 4_000;
@@ -89,7 +51,7 @@ export class RolloutsView {
   }
 
   #row(status) {
-    const { rollout, description, progress, percent, flags, steps } = status;
+    const { rollout, description, progress, flags, steps } = status;
     const name = element("div", { className: "cell name" }, this.#app.rolloutLink(rollout));
     name.append(element("p", { className: "about", text: description ?? flags.join(", ") }));
     const where = element("div", { className: "cell where" });
@@ -97,10 +59,9 @@ export class RolloutsView {
     if (progress) stands.append(element("span", { className: "quiet" }, " for ", elapsed(progress.entered)));
     else stands.append(element("span", { className: "quiet", text: plural(steps.length, "step") }));
     where.append(smallTrack(status), stands);
-    const percentCell = element("div", {
-      className: "cell percent",
-      text: typeof percent === "number" && progress ? `${percent} %` : "—",
-    });
+    const { percent, deeds } = reach(status);
+    if (deeds) where.append(element("p", { className: "deeds" }, ...prose(deeds)));
+    const percentCell = element("div", { className: "cell percent", text: progress ? percent : "—" });
     const row = element(
       "li",
       { className: "row" },

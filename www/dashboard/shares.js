@@ -4,8 +4,9 @@ import { element } from "../dom.js";
 /** From here on, colours come again; labels tell them apart. */
 const COLOURS = 5;
 
-export const share = (percent) =>
-  `${percent > 0 && percent < 0.1 ? "under 0.1" : percent.toLocaleString("en", { maximumFractionDigits: 1 })} %`;
+const TENTHS = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+
+export const share = (percent) => `${percent > 0 && percent < 0.1 ? "under 0.1" : TENTHS.format(percent)} %`;
 
 /** The name of the variant for whoever is not in. */
 export const offVariant = ({ off }) => off ?? "off";

@@ -2,11 +2,17 @@
 import { element } from "../dom.js";
 import { environmentPath } from "./api.js";
 import { confirm } from "./dialog.js";
+import { reach, rollbackName } from "./status.js";
+import { isPercent } from "./track.js";
 import { change, field, paragraph } from "./verbs.js";
 
 /** Does something to a rollout. */
 const steer = (app, { rollout }, verb, asked, body, done) =>
   change(app, environmentPath(app.environment, "rollouts", rollout, verb), asked, { body, done });
+
+/** A step by its name and, where that does not say it, its percent. */
+const stepNamed = ({ name, percent }) =>
+  `\`${name}\`${typeof percent === "number" && !isPercent(name) ? `, at ${percent} %` : ""}`;
 
 const named = (flags) => flags.map((flag) => `\`${flag}\``).join(", ");
 
@@ -22,14 +28,13 @@ const words = ({ value }) => value.split(/[\s,]+/).filter(Boolean);
 
 export function start(app, status) {
   const { rollout, steps, flags, version } = status;
-  const [{ name, percent, soak }] = steps;
-  const to = typeof percent === "number" ? `, at ${percent} %` : "";
+  const [first] = steps;
   confirm({
     title: `Start ${rollout}`,
     what: [
-      paragraph(`It goes to its first step, \`${name}\`${to}, and moves ${named(flags)} from now on.`),
+      paragraph(`It goes to its first step, ${stepNamed(first)}, and moves ${named(flags)} from now on.`),
       paragraph(
-        `It stays there for ${soak} at least. A controller, \`flagstone rollout run\`, takes it on from there and turns it back.`,
+        `It stays there for ${first.soak} at least. A controller, \`flagstone rollout run\`, takes it on from there and turns it back.`,
       ),
     ],
     action: "Start it",
@@ -78,14 +83,15 @@ function again({ steps, at, progress }) {
 }
 
 export function retry(app, status) {
-  const { rollout, progress, version } = status;
-  const { name } = again(status);
+  const { rollout, progress, byHand, version } = status;
+  const killed = byHand.filter(({ what }) => what === "killed").map(({ flag }) => flag);
   confirm({
     title: `Retry ${rollout}`,
     what: [
       paragraph(
-        `It begins again at \`${name}\`, as attempt ${progress.attempt + 1}. What was approved and attested before counts no more, and what its rollback killed is restored.`,
+        `It begins again at ${stepNamed(again(status))}, as attempt ${progress.attempt + 1}. What was approved and attested before counts no more, and what its rollback killed is restored.`,
       ),
+      ...(killed.length > 0 ? [paragraph(`Killed by hand, and so until somebody restores it: ${named(killed)}.`)] : []),
     ],
     action: "Retry it",
     version,
@@ -94,12 +100,14 @@ export function retry(app, status) {
 }
 
 export function approve(app, status, role) {
-  const { rollout, progress, version } = status;
+  const { rollout, steps, at, version } = status;
+  const [from, to] = [steps[at], steps[at + 1]];
+  const way = to ? `from ${stepNamed(from)} to ${stepNamed(to)}` : `from ${stepNamed(from)}, the last step, to its end`;
   confirm({
     title: `Approve of ${rollout}`,
     what: [
       paragraph(
-        `As \`${role}\` you approve of going on from \`${progress.step}\`. It goes on once all else that this step asks for is so.`,
+        `As \`${role}\` you approve of going on ${way}. It goes on once all else that this step asks for is so.`,
       ),
     ],
     action: "Approve",
@@ -119,11 +127,31 @@ export function attest(app, status, what) {
   });
 }
 
+/** What a rollout does once a signal is raised, by the triggers that wait for it where it is. */
+export function effectOf({ plan, steps, at, evidence, progress }, name) {
+  if (progress.phase === "rolledBack") return "keeps it from being retried until it is cleared";
+  const all = [...(plan.triggers ?? []), ...plan.steps.flatMap((step) => step.triggers ?? [])];
+  const called = all.filter((trigger) => trigger.signal === name).map((trigger) => trigger.name ?? name);
+  const actions = evidence.filter(({ metric, guard }) => !metric && called.includes(guard)).map(({ action }) => action);
+  const zero = "rolls it back to zero: nobody is on the new path until somebody retries it";
+  const before = steps[at - 1] && stepNamed(steps[at - 1]);
+  const isDown = progress.phase === "rollingBack";
+  if (actions.includes("rollback")) return zero;
+  if (actions.includes("rollbackToPrevious"))
+    return before && !isDown ? `rolls it back to ${before}; it is over then, until somebody retries it` : zero;
+  if (actions.includes("stepDown") && !isDown)
+    return before ? `takes it back to ${before} and holds it there, until somebody resumes it` : zero;
+  if (actions.includes("hold") && progress.phase === "running")
+    return "holds it where it is, until somebody resumes it";
+  if (actions.includes("hold") && progress.phase === "held") return "does no more than hold it, as it is held already";
+  return "does nothing where it is now";
+}
+
 export function signal(app, status, name, isRaised) {
   const { rollout } = status;
   const [verb, action, title, text] = isRaised
     ? ["clear", "Clear it", "Clear", "It counts no more. What it did already is not undone by that."]
-    : ["signal", "Raise it", "Raise", "What waits for it acts at the controller’s next look."];
+    : ["signal", "Raise it", "Raise", `At the controller’s next look it ${effectOf(status, name)}.`];
   confirm({
     title: `${title} the signal ${name}`,
     what: [paragraph(text)],
@@ -157,7 +185,7 @@ function waysOf({ at, percent, steps, progress }) {
 }
 
 export function rollback(app, status) {
-  const { rollout, percent, flags, progress } = status;
+  const { rollout, percent, flags } = status;
   const choice = element("select", { id: "way" });
   for (const [value, text] of waysOf(status)) choice.append(new Option(text, value));
   const to = input("to", { inputMode: "decimal" });
@@ -184,7 +212,7 @@ export function rollback(app, status) {
       return "Name users or segments.";
     return "";
   };
-  const now = typeof percent === "number" ? `From ${percent} % ` : "";
+  const now = `From ${reach(status).percent} `;
   const killed = `${named(flags)}: nobody gets the new path, on no list either, until it is retried.`;
   const effects = {
     zero: () => `${now}to nobody. It kills ${killed}`,
@@ -212,7 +240,7 @@ export function rollback(app, status) {
     cohort: () => ({ cohort: { keys: words(keys), segments: words(segments) } }),
   };
   confirm({
-    title: `${progress.phase === "rolledBack" ? "Roll back further" : "Roll back"}: ${rollout}`,
+    title: `${rollbackName(status)}: ${rollout}`,
     what: [field("Who leaves the new path", choice), asked, effect],
     action: "Roll it back",
     isDangerous: true,
