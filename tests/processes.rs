@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -313,6 +313,37 @@ fn a_bucket_that_is_not_there_is_said() {
     let output = project.command(&["log", "--store", "s3://nonesuch/flags"]).output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("s3://nonesuch/flags/production/entries"), "{output:?}");
+}
+
+/// Two controllers on a bucket race for each step, and each is taken once.
+#[test]
+fn controllers_run_a_rollout_on_a_bucket() {
+    let moto = Moto::start();
+    let project = moto.project("rollout");
+    let flags = project.folder.path().join("flags.yaml");
+    let plan = "\nrollouts:\n  checkout:\n    flags: [new_checkout]\n    steps:\n      \
+                - {series: {from: 5, to: 30, by: [{add: 5}]}}\n      - {percent: 100}\n";
+    fs::write(&flags, fs::read_to_string(&flags).unwrap() + plan).unwrap();
+    project.good(&["publish", "flags.yaml", "--reason", "The plan"]);
+    project.good(&["rollout", "start", "checkout", "--reason", "All is ready"]);
+    let run = ["rollout", "run", "--interval", "50ms", "--poll", "50ms"];
+    let mut controllers = [project.start(&run), project.start(&run)];
+    let begun = Instant::now();
+    while project.read(&["rollout", "status", "checkout"])["rollouts"][0]["progress"]["phase"] != "completed" {
+        assert!(begun.elapsed() < Duration::from_secs(120), "it does not come to its end");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    for controller in &mut controllers {
+        controller.kill().unwrap();
+        controller.wait().unwrap();
+    }
+    let log = project.read(&["log", "--verify"]);
+    let changes = log.as_array().unwrap().iter().rev().filter_map(|entry| entry["changes"][0].as_str());
+    let advanced: Vec<&str> = changes.filter_map(|line| line.strip_prefix("rollout `checkout`: ")).collect();
+    let mut expected = vec!["started at 5%".to_owned()];
+    expected.extend(["10%", "15%", "20%", "25%", "30%", "100%"].map(|step| format!("advanced to {step}")));
+    expected.push("completed at 100%".to_owned());
+    assert_eq!(advanced, expected);
 }
 
 /// The lines that a server answers to a request, as they come.

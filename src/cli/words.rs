@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use flagstone::rollout::{Phase, Plan, Progress};
+use flagstone::rollout::{Phase, Plan, Progress, Transition};
 use flagstone::snapshot::definitions::{Change, Definitions, FlagState, Kill, Percent, State};
 
 /// So many names are told one by one.
@@ -75,15 +75,18 @@ pub fn of_definitions(changes: &[Change]) -> Vec<String> {
 fn of_rollout(plan: Option<&Plan>, progress: &Progress) -> String {
     let what = progress.last.what.in_words();
     let percent = plan.and_then(|plan| plan.percent(progress));
-    let place = match (&progress.step, percent, progress.phase) {
-        (None, ..) if progress.phase == Phase::RolledBack && progress.percent.is_none() => " to zero".to_owned(),
-        (Some(step), Some(percent), _) if *step == format!("{percent}%") => format!(" at {step}"),
-        (Some(step), Some(percent), _) => format!(" at {step}, {percent}%"),
-        (Some(step), None, _) => format!(" at {step}"),
-        (None, Some(percent), _) => format!(" at {percent}%"),
-        (None, None, _) => String::new(),
+    let preposition = match progress.last.what {
+        Transition::Advanced | Transition::SteppedDown | Transition::RolledBack | Transition::Lowered => "to",
+        _ => "at",
     };
-    format!("{what}{place}")
+    let place = match (&progress.step, percent) {
+        (None, _) if progress.phase == Phase::RolledBack && progress.percent.is_none() => "zero".to_owned(),
+        (Some(step), Some(percent)) if *step != format!("{percent}%") => format!("{step}, {percent}%"),
+        (Some(step), _) => step.clone(),
+        (None, Some(percent)) => format!("{percent}%"),
+        (None, None) => return what.to_owned(),
+    };
+    format!("{what} {preposition} {place}")
 }
 
 fn of_kill(was: Option<&Kill>, is: Option<&Kill>) -> Option<&'static str> {
