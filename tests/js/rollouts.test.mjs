@@ -330,7 +330,7 @@ test("goes on, counts down, and is told of on its flag, among the flags, and in 
   await says(page, "#rollout", /gateway\s*running\s*25%[^]*Stays at 25%/);
   await page.evaluate(() => (location.hash = "#/production/history"));
   await says(page, ".entry", /flagstone rollout[^]*gateway\s*Step\s*5%\s*→\s*25%/);
-  assert.ok(!/\.last\.|\.entered/.test(await page.locator("#view").innerText()), "no paths, but words");
+  assert.ok(!/\.last\.|\.entered|rolledBack/.test(await page.locator("#view").innerText()), "no paths, but words");
   await page.context().close();
 });
 
@@ -415,7 +415,7 @@ test("says what others made of its flags, and what lets people in again", async 
   others("kill");
   await reach(page, /^0 %: killed by hand, rolled back for/);
   await button(page, "Retry …").click();
-  assert.match(await page.locator("#dialog").innerText(), /begins again at beta, at 10 %[^]*Killed by hand[^]*search/);
+  assert.match(await page.locator("#dialog").innerText(), /begins again at beta \(10 %\)[^]*Killed by hand[^]*search/);
   await page.locator("#dialog-cancel").click();
   others("restore");
   await page.context().close();
@@ -433,29 +433,29 @@ test("says what an approval leads to, and what a signal does before it is raised
       },
       [name, wanted.source],
     );
-  await does("lost", /once raised, it keeps it from being retried/);
+  await does("lost", /once raised, it keeps the rollout from being retried/);
   bySam("retry", "search");
   await phase(page, "running");
-  await does("slow", /once raised, it holds it where it is, until somebody resumes it/);
-  await does("wrong", /once raised, it rolls it back to zero/);
-  await does("lost", /once raised, it rolls it back to zero: nobody is on the new path/);
+  await does("slow", /once raised, it holds the rollout where it is, until somebody resumes it/);
+  await does("wrong", /once raised, it rolls the rollout back to zero/);
+  await does("lost", /once raised, it rolls the rollout back to zero: nobody is on the new path/);
 
   const approval = page.locator("#words .word").first();
   await approval.getByRole("button").click();
-  assert.match(await page.locator("#dialog").innerText(), /approve of going on from beta, at 10 % to 50%\./);
+  assert.match(await page.locator("#dialog").innerText(), /approve of going on from beta \(10 %\) to 50%\./);
   await confirm(page, "Approve", "Go on");
   await look();
   await look();
   await says(page, ".sentence", /100 %[^]*Then it is through, once/);
-  await does("wrong", /takes it back to 50% and holds it there/);
+  await does("wrong", /takes the rollout back to 50% and holds it there/);
   await page.locator("#words .missing").getByRole("button").click();
   assert.match(await page.locator("#dialog").innerText(), /going on from 100%, the last step, to its end/);
   await page.locator("#dialog-cancel").click();
 
   bySam("hold", "search");
-  await does("slow", /does no more than hold it/);
+  await does("slow", /does no more than hold the rollout/);
   await item("wrong").getByRole("button", { name: "Raise" }).click();
-  assert.match(await page.locator("#dialog").innerText(), /At the controller’s next look it takes it back to 50% and/);
+  assert.match(await page.locator("#dialog").innerText(), /At the controller’s next look it takes the rollout back to 50% and/);
   await confirm(page, "Raise it", "Wrong results");
   await does("wrong", /raised[^]*dana: Wrong results/);
   await look();

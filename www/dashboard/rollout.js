@@ -313,7 +313,9 @@ export class RolloutView {
 
   #showPlot() {
     const { known } = this.#decisions;
-    const isEmpty = known.length === 0 || !this.#status;
-    this.#plot.replaceChildren(isEmpty ? quiet("Drawn from its start on.") : plot(known, this.#status, Date.now()));
+    if (known.length === 0 || !this.#status) return this.#plot.replaceChildren(quiet("Drawn from its start on."));
+    const isOther = this.#status.byHand.length > 0;
+    const note = isOther ? [quiet("As it was decided; what others made of its flags by hand is not drawn.")] : [];
+    return this.#plot.replaceChildren(plot(known, this.#status, Date.now()), ...note);
   }
 }

@@ -12,7 +12,7 @@ const steer = (app, { rollout }, verb, asked, body, done) =>
 
 /** A step by its name and, where that does not say it, its percent. */
 const stepNamed = ({ name, percent }) =>
-  `\`${name}\`${typeof percent === "number" && !isPercent(name) ? `, at ${percent} %` : ""}`;
+  `\`${name}\`${typeof percent === "number" && !isPercent(name) ? ` (${percent} %)` : ""}`;
 
 const named = (flags) => flags.map((flag) => `\`${flag}\``).join(", ");
 
@@ -112,7 +112,9 @@ export function approve(app, status, role) {
     ],
     action: "Approve",
     version,
-    run: (asked) => steer(app, status, "advance", asked, { role }, `${rollout} has the approval of ${role}`),
+    // Where it went on meanwhile, this is no approval of going on from there.
+    run: (asked) =>
+      steer(app, status, "advance", asked, { role, step: from.name }, `${rollout} has the approval of ${role}`),
   });
 }
 
@@ -129,22 +131,23 @@ export function attest(app, status, what) {
 
 /** What a rollout does once a signal is raised, by the triggers that wait for it where it is. */
 export function effectOf({ plan, steps, at, evidence, progress }, name) {
-  if (progress.phase === "rolledBack") return "keeps it from being retried until it is cleared";
+  if (progress.phase === "rolledBack") return "keeps the rollout from being retried until it is cleared";
   const all = [...(plan.triggers ?? []), ...plan.steps.flatMap((step) => step.triggers ?? [])];
   const called = all.filter((trigger) => trigger.signal === name).map((trigger) => trigger.name ?? name);
   const actions = evidence.filter(({ metric, guard }) => !metric && called.includes(guard)).map(({ action }) => action);
-  const zero = "rolls it back to zero: nobody is on the new path until somebody retries it";
+  const zero = "rolls the rollout back to zero: nobody is on the new path until somebody retries it";
   const before = steps[at - 1] && stepNamed(steps[at - 1]);
   const isDown = progress.phase === "rollingBack";
   if (actions.includes("rollback")) return zero;
   if (actions.includes("rollbackToPrevious"))
-    return before && !isDown ? `rolls it back to ${before}; it is over then, until somebody retries it` : zero;
+    return before && !isDown ? `rolls the rollout back to ${before}; it is over then, until somebody retries it` : zero;
   if (actions.includes("stepDown") && !isDown)
-    return before ? `takes it back to ${before} and holds it there, until somebody resumes it` : zero;
+    return before ? `takes the rollout back to ${before} and holds it there, until somebody resumes it` : zero;
   if (actions.includes("hold") && progress.phase === "running")
-    return "holds it where it is, until somebody resumes it";
-  if (actions.includes("hold") && progress.phase === "held") return "does no more than hold it, as it is held already";
-  return "does nothing where it is now";
+    return "holds the rollout where it is, until somebody resumes it";
+  if (actions.includes("hold") && progress.phase === "held")
+    return "does no more than hold the rollout, which is held already";
+  return "does nothing where the rollout is now";
 }
 
 export function signal(app, status, name, isRaised) {
