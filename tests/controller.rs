@@ -628,6 +628,9 @@ fn a_real_prometheus_is_understood() {
         }
     }
     let several = "label_replace(vector(1), \"a\", \"b\", \"\", \"\") or vector(2)";
+    // A stretch of time as sequential guards ask for it.
+    let since = Period::from_millis(93_784_005);
+    assert_eq!(ask(&format!("count_over_time(vector(1)[{since}:1h])"), 0).points.values().last(), Some(&26.0));
     for (query, problem) in [
         ("nothing_of_that_name", "finds no series"),
         (several, "finds 2 series"),

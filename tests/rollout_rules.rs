@@ -753,13 +753,21 @@ fn any_plan() -> impl Strategy<Value = Plan> {
     let guard = (name(), condition(), period(), 1u32..2000, 0usize..4, any::<[bool; 4]>()).prop_map(
         |(metric, condition, lasting, times, quantity, [signal, here, act, warning])| {
             let quantity = ["value", "ratio", "delta", "improvement"][quantity];
-            let gate =
+            let mut gate =
                 json!({"metric": metric, quantity: condition, "for": lasting, "consecutive": times, "onlyHere": here});
             let mut trigger = gate.clone();
             trigger["onNoData"] = json!(if act { "act" } else { "hold" });
             trigger["severity"] = json!(if warning { "warning" } else { "critical" });
             if signal {
                 trigger["signal"] = json!(metric);
+            }
+            match times % 4 {
+                0 => trigger["sampleRatio"] = json!({"falsePositiveRate": "0.1%", "after": lasting}),
+                1 => trigger["sequential"] = json!({"falsePositiveRate": "99.999%"}),
+                _ => {}
+            }
+            if here {
+                gate["sequential"] = json!({"falsePositiveRate": "50%"});
             }
             (gate, trigger)
         },
@@ -793,7 +801,7 @@ fn any_plan() -> impl Strategy<Value = Plan> {
         });
     (prop::collection::vec(step, 0..4), period(), period(), prop::collection::vec(name(), 0..3), 0usize..5).prop_map(
         |(steps, interval, window, flags, baseline)| {
-            let mut metric = json!({"query": "{{arm}}", "window": window, "samples": "n", "minimumSamples": 1, "floor": 0});
+            let mut metric = json!({"query": "{{arm}}", "window": window, "samples": "n", "failures": "f", "minimumSamples": 1, "floor": 0});
             let baselines = [json!("old"), json!({"value": 0}), json!({"query": "b"}), json!({"ago": "100y"})];
             if let Some(baseline) = baselines.get(baseline) {
                 metric["baseline"] = baseline.clone();
@@ -875,7 +883,9 @@ proptest! {
             plan.settings(&decision.progress);
             let blind = observations.is_empty() && !plan.steps.is_empty();
             let asked = plan.steps().iter().any(|step| {
-                Some(&step.name) == progress.step.as_ref() && !(step.gates.is_empty() && step.triggers.is_empty())
+                // Where there are no two paths, a sample ratio asks for nothing.
+                let asking = step.triggers.iter().any(|trigger| trigger.sample_ratio.is_none());
+                Some(&step.name) == progress.step.as_ref() && (asking || !step.gates.is_empty())
             });
             let on = matches!(decision.verdict, Verdict::Advance | Verdict::Complete);
             let signals = plan.steps().iter().any(|step| {
@@ -940,6 +950,13 @@ fn every_complaint_of_lint() {
         )
     };
     let top = |rest: &str| format!("r: {{flags: [f], steps: [{{percent: 1}}], {rest}}}");
+    // With one metric that counts, and one that does not.
+    let counting = |step: &str| {
+        let query = "'{{arm}} {{window}}'";
+        let counts = format!("query: {query}, failures: {query}, samples: {query}, baseline: old");
+        let other = "query: q, samples: s, baseline: {value: 1}";
+        format!("r: {{flags: [f], metrics: {{c: {{{counts}}}, other: {{{other}}}}}, steps: [{{percent: 1}}, {step}]}}")
+    };
     let cases: Vec<(String, &str)> = vec![
         ("r: {flags: [f], steps: [{percent: 1}]}".to_owned(), ""),
         ("'': {flags: [f], steps: [{percent: 1}]}".to_owned(), "the name is empty or has control characters"),
@@ -1015,6 +1032,64 @@ fn every_complaint_of_lint() {
         (step("{triggers: [{}]}"), "the trigger does not say what it waits for"),
         (step("{triggers: [{signal: ' '}]}"), "the signal has no name"),
         (step("{triggers: [{signal: s, for: 5m}]}"), "a signal is raised or not; it has no value and lasts no time"),
+        (step("{triggers: [{signal: s, sampleRatio: {falsePositiveRate: 1%}}]}"), "a signal is raised or not"),
+        (counting("{triggers: [{metric: c, value: '> 1%', sequential: {falsePositiveRate: 1%}}]}"), ""),
+        (counting("{gates: [{metric: c, ratio: <= 1.1, sequential: {falsePositiveRate: 0.1%}}]}"), ""),
+        (counting("{triggers: [{metric: c, sampleRatio: {falsePositiveRate: 0.1%, after: 0s}}]}"), ""),
+        (
+            counting("{triggers: [{metric: c, value: '> 1%', for: 5m, sequential: {falsePositiveRate: 1%}}]}"),
+            "`for`, `consecutive` and `onNoData` mean nothing",
+        ),
+        (
+            counting("{gates: [{metric: c, value: < 1%, consecutive: 2, sequential: {falsePositiveRate: 1%}}]}"),
+            "`for`, `consecutive` and `onNoData` mean nothing",
+        ),
+        (
+            counting("{triggers: [{metric: c, onNoData: act, sampleRatio: {falsePositiveRate: 1%}}]}"),
+            "`for`, `consecutive` and `onNoData` mean nothing",
+        ),
+        (
+            counting("{gates: [{metric: c, delta: < 1%, sequential: {falsePositiveRate: 1%}}]}"),
+            "a sequential guard is of a `value` or of a `ratio`",
+        ),
+        (
+            counting("{gates: [{metric: c, value: 1%..2%, sequential: {falsePositiveRate: 1%}}]}"),
+            "a sequential guard has one limit",
+        ),
+        (
+            counting("{gates: [{metric: c, value: < 1, sequential: {falsePositiveRate: 1%}}]}"),
+            "a rate between 0% and 100%, and not of 1",
+        ),
+        (
+            counting("{gates: [{metric: c, ratio: '> 0', sequential: {falsePositiveRate: 1%}}]}"),
+            "no ratio is on either side of 0",
+        ),
+        (
+            counting("{gates: [{metric: other, ratio: < 1, sequential: {falsePositiveRate: 1%}}]}"),
+            "a sequential ratio is one to the old path, and `other` has another baseline",
+        ),
+        (
+            counting("{gates: [{metric: other, value: < 1%, sequential: {falsePositiveRate: 1%}}]}"),
+            "`other` does not say how many failures there are",
+        ),
+        (
+            counting("{gates: [{metric: other, value: < 1%, sequential: {falsePositiveRate: 1%}}]}"),
+            "`samples` of `other` has no {{window}}, which counts for a sequential guard take",
+        ),
+        (
+            counting("{triggers: [{metric: other, sampleRatio: {falsePositiveRate: 1%}}]}"),
+            "`query` of `other` has no {{arm}}",
+        ),
+        (counting("{triggers: [{metric: none, sampleRatio: {falsePositiveRate: 1%}}]}"), "unknown metric `none`"),
+        (
+            counting("{triggers: [{metric: c, value: '> 1%', sampleRatio: {falsePositiveRate: 1%}}]}"),
+            "a sample ratio is compared with the step's percent, and with nothing besides",
+        ),
+        (
+            counting("{percent: 100, triggers: [{metric: c, sampleRatio: {falsePositiveRate: 1%}}]}"),
+            "it has no step in which some people are on the new path and some on the old one",
+        ),
+        (top("metrics: {m: {query: q, failures: ''}}"), "the query is empty"),
         (step("{requires: [{}]}"), "it requires an `approval` or an `attestation`, one of the two"),
         (step("{requires: [{approval: lead, role: lead}]}"), "an approval names its role already"),
         (step("{requires: [{approval: laed}]}"), "nobody has the role `laed`"),

@@ -997,3 +997,184 @@ fn every_row_of_the_documents_is_shown_by_a_test() {
         }
     }
 }
+
+mod sequential {
+    use flagstone::rollout::{Arm, Count};
+    use flagstone::snapshot::definitions::{Definitions, Source};
+
+    use super::*;
+    use crate::world::EPOCH;
+
+    const PLAN: &str = "
+flags:
+  f: {salt: f-1, default: {ramp: {percent: 0, serve: on}}}
+rollouts:
+  r:
+    flags: [f]
+    metrics:
+      errors:
+        query: q
+        failures: failed{path=\"{{arm}}\"}[{{window}}]
+        samples: all{path=\"{{arm}}\"}[{{window}}]
+        baseline: old
+      users: {query: 'users{path=\"{{arm}}\"}[{{window}}]'}
+    steps:
+      - percent: 10
+        soak: 1h
+        gates: [{name: low, metric: errors, value: < 1%, sequential: {falsePositiveRate: 1%}}]
+        triggers:
+          - {name: worse, metric: errors, ratio: '> 1', sequential: {falsePositiveRate: 0.1%}}
+          - {name: slow, metric: errors, value: '> 0.9%', severity: warning, sequential: {falsePositiveRate: 0.1%}}
+          - {name: people, metric: users, sampleRatio: {falsePositiveRate: 0.1%, after: 10m}}
+      - {percent: 100, gates: []}
+";
+
+    const fn a_minute(of: Count, arm: Arm) -> Part {
+        Part::Count { of, arm, since: EPOCH }
+    }
+
+    const FAILED: Part = a_minute(Count::Failures, Arm::New);
+    const PEOPLE: Part = a_minute(Count::Value, Arm::New);
+
+    /// In a minute 20 of the new path, of which 0.5 % fail, and 180 of the old one, of which 0.5 % fail.
+    fn numbers(metric: &str, part: Part) -> Option<f64> {
+        let Part::Count { of, arm, .. } = part else { panic!("{metric} is counted, and nothing else is asked of it") };
+        let all = if arm == Arm::New { 20.0 } else { 180.0 };
+        Some(if of == Count::Failures { all * 0.005 } else { all })
+    }
+
+    async fn started() -> World {
+        let definitions = Definitions::read(&[Source::new("f.yaml", PLAN)]).unwrap();
+        assert!(lint(&definitions).is_empty(), "{:?}", lint(&definitions));
+        let mut world = World::of(definitions, "2025-12-01T08:00:00Z", numbers).await;
+        world.start("r").await;
+        world
+    }
+
+    fn reading<'r>(readings: &'r [Reading], guard: &str) -> &'r Reading {
+        readings.iter().find(|reading| reading.guard == guard).expect(guard)
+    }
+
+    #[tokio::test]
+    async fn a_gate_lets_it_go_on_once_it_is_certain() {
+        let mut world = started().await;
+        world.wait(HOUR);
+        // Less than 1 % fail, and that may yet be chance.
+        let decision = world.decide("r").await;
+        let low = reading(&decision.evidence, "low");
+        assert_eq!((decision.verdict, low.finding), (Verdict::Wait, Finding::Fails));
+        assert!(low.p_value.unwrap() > 0.01 && (low.value.unwrap() - 0.005).abs() < 1e-9, "{low:?}");
+        let [blocker] = &decision.blockers[..] else { panic!("{:#?}", decision.blockers) };
+        let message = "the gate \"low\" does not hold: it is 0.5% (< 1%) (6 of 1200 failed; p-value ";
+        assert!(blocker.message.starts_with(message) && blocker.message.contains("%, certain at 1%"), "{blocker:?}");
+
+        let (minutes, decision) = world.minutes_to("r", 24 * 60).await;
+        assert_eq!((decision.verdict, world.step("r")), (Verdict::Advance, "100%"));
+        let low = reading(&decision.evidence, "low");
+        assert!(low.finding == Finding::Holds && low.p_value.unwrap() <= 0.01, "{low:?}");
+        // So it is by what was counted since the step began: 0.5 % of so many.
+        let samples = low.samples.unwrap();
+        assert!((samples - 20.0 * (60.0 + minutes.unwrap() as f64)).abs() < 1e-6, "{minutes:?}: {low:?}");
+        assert!((3_000.0..6_000.0).contains(&samples), "{low:?}");
+        // There is nobody left on the old path to compare with, and so nothing to wait for.
+        world.wait(HOUR);
+        let people = world.decide("r").await;
+        let people = reading(&people.evidence, "people");
+        assert_eq!(
+            (people.finding, people.note.as_deref()),
+            (Finding::Fails, Some("there are no two paths to compare"))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_trigger_turns_it_back_once_it_is_certain_and_not_for_what_chance_does() {
+        let mut world = started().await;
+        // All of the first 20 are well, and of the next 3 more fail than of 180 on the old path: that happens.
+        world.wait(MINUTE);
+        assert_eq!(world.decide("r").await.verdict, Verdict::Wait);
+        world.fault("errors", FAILED, Some(1.0));
+        world.wait(MINUTE);
+        assert_eq!(world.decide("r").await.verdict, Verdict::Wait);
+        world.fault("errors", FAILED, Some(4.0));
+        world.wait(MINUTE);
+        let (minutes, decision) = world.minutes_to("r", 60).await;
+        assert_eq!((decision.verdict, world.step("r")), (Verdict::RollBack, ""), "{minutes:?}");
+        assert!(minutes.unwrap() < 10, "{minutes:?}");
+        let incident = world.progress("r").incident.as_ref().unwrap();
+        let worse = reading(&incident.evidence, "worse");
+        assert!(worse.finding == Finding::Holds && worse.p_value.unwrap() <= 0.001, "{worse:?}");
+        assert!(worse.value.unwrap() > 10.0 && (worse.baseline.unwrap() - 0.005).abs() < 1e-9, "{worse:?}");
+        assert!(incident.reason.contains("on the old path; p-value"), "{}", incident.reason);
+        assert!(world.people("f").is_empty());
+    }
+
+    #[tokio::test]
+    async fn another_share_of_people_holds_it_and_after_a_review_they_are_counted_anew() {
+        let mut world = started().await;
+        world.fault("users", PEOPLE, Some(10.0));
+        // Until all clients know of the step, it does not count, and nothing goes on.
+        world.wait(10 * MINUTE);
+        let people = reading(&world.decide("r").await.evidence, "people").clone();
+        assert_eq!((people.finding, people.value), (Finding::Pending, None));
+        let (minutes, decision) = world.minutes_to("r", 120).await;
+        assert_eq!((decision.verdict, world.progress("r").phase), (Verdict::Hold, Phase::Held), "{minutes:?}");
+        let reason = &world.progress("r").last.reason;
+        assert!(reason.contains("are on the new path, not 10%; p-value"), "{reason}");
+
+        // What was counted before somebody looked at it counts no more.
+        world.mend();
+        world.act("r", "ana", Verb::Resume).await;
+        assert_eq!(world.minutes_to("r", 30).await.0, None);
+        let people = world.decide("r").await;
+        let people = reading(&people.evidence, "people");
+        assert!((people.samples.unwrap() - 20.0 * 200.0).abs() < 1e-6 && people.p_value == Some(1.0), "{people:?}");
+        // If it is not mended, it is held again.
+        world.fault("users", PEOPLE, Some(10.0));
+        assert_eq!(world.minutes_to("r", 600).await.1.verdict, Verdict::Hold);
+    }
+
+    #[tokio::test]
+    async fn without_counts_there_is_no_data() {
+        for (number, note) in [(None, "no data"), (Some(f64::MAX), "is no count"), (Some(-1.0), "is no count")] {
+            let mut world = started().await;
+            world.fault("errors", FAILED, number);
+            world.fault("users", PEOPLE, number);
+            world.wait(12 * HOUR);
+            let decision = world.decide("r").await;
+            assert_eq!(decision.verdict, Verdict::Wait);
+            for guard in ["low", "worse", "slow", "people"] {
+                let reading = reading(&decision.evidence, guard);
+                assert_eq!(reading.finding, Finding::NoData, "{guard}");
+                assert!(reading.note.as_ref().unwrap().contains(note), "{reading:?}");
+            }
+        }
+        let mut world = started().await;
+        for (metric, of) in [("errors", Count::Samples), ("errors", Count::Failures), ("users", Count::Value)] {
+            world.fault(metric, a_minute(of, Arm::New), Some(0.0));
+            world.fault(metric, a_minute(of, Arm::Old), Some(0.0));
+        }
+        world.wait(12 * HOUR);
+        let evidence = world.decide("r").await.evidence;
+        assert!(evidence.iter().all(|reading| reading.finding == Finding::NoData), "{evidence:#?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_is_how_many_there_were_since_the_step_began() {
+        let mut world = started().await;
+        world.wait(90 * MINUTE + 1);
+        let questions = world.plan("r").questions(world.progress("r"), "production", world.now);
+        assert!(questions.iter().all(|question| question.from == world.now && question.to == world.now));
+        let queries: Vec<&str> = questions.iter().map(|question| question.query.as_str()).collect();
+        assert_eq!(
+            queries,
+            [
+                "all{path=\"new\"}[1h30m1ms]",
+                "all{path=\"old\"}[1h30m1ms]",
+                "failed{path=\"new\"}[1h30m1ms]",
+                "failed{path=\"old\"}[1h30m1ms]",
+                "users{path=\"new\"}[1h20m1ms]",
+                "users{path=\"old\"}[1h20m1ms]",
+            ]
+        );
+    }
+}

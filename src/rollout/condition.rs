@@ -6,6 +6,8 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::sequential::Side;
+
 /// A comparison with a number, or a range that includes both its ends: `< 0.1%`, `>= 500`, `0.2%..0.5%`.
 ///
 /// A percent is a hundredth: `0.5%` is 0.005, as ratios come out of PromQL.
@@ -44,6 +46,15 @@ impl Condition {
             Kind::Above(limit) => value > limit,
             Kind::AtLeast(limit) => value >= limit,
             Kind::Within(from, to) => (from..=to).contains(&value),
+        }
+    }
+
+    /// Its limit and on which side of it the numbers are for which it holds; none for a range.
+    pub(super) fn limit(&self) -> Option<(Side, f64)> {
+        match self.kind {
+            Kind::Below(limit) | Kind::AtMost(limit) => Some((Side::Below, limit)),
+            Kind::Above(limit) | Kind::AtLeast(limit) => Some((Side::Above, limit)),
+            Kind::Within(..) => None,
         }
     }
 
@@ -169,6 +180,11 @@ mod tests {
                 let ((from, from_in), (to, to_in)) = condition.bounds();
                 let inside = (from < value || (from_in && from == value)) && (value < to || (to_in && to == value));
                 prop_assert_eq!(condition.holds(value), inside);
+                let beyond = condition.limit().map(|(side, limit)| match side {
+                    Side::Above => value > limit,
+                    Side::Below => value < limit,
+                });
+                prop_assert!(beyond.is_none_or(|beyond| beyond == inside || [from, to].contains(&value)));
             }
         }
     }

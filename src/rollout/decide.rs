@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Condition;
+use super::counts::{weigh, weigh_share};
 use super::guard::{Finding, Observations, Reading};
 use super::period::Period;
 use super::plan::{Action, Gate, OnNoData, Plan, Quantity, Requirement, ResolvedStep, Severity, Test, Trigger};
@@ -156,6 +157,9 @@ impl Blocker {
 /// that act on no data. Else triggers count what was measured in this attempt; those that hold or step down, what was measured a
 /// window after the last review (`resume`, or stepping down), and signals raised after it. A signal that was raised before lets
 /// nothing go on until it is cleared.
+///
+/// Sequential guards count from when the step began, or where they hold or step down from the last review in it. They have found
+/// what they look for once they are certain; what is not certain is not so.
 pub fn decide(plan: &Plan, standing: &Standing, observations: &Observations, now: Timestamp) -> Decision {
     let steps = plan.steps();
     let progress = &standing.progress;
@@ -322,10 +326,10 @@ impl Decider<'_> {
     }
 
     fn trigger(&self, trigger: &Trigger) -> Reading {
-        let reviewed = match trigger.action() {
-            Action::Hold | Action::StepDown => self.progress.reviewed,
-            Action::Rollback | Action::RollbackToPrevious => None,
-        };
+        let reviewed = self.progress.reviewed_for(Some(trigger.action()));
+        if let Some(ratio) = &trigger.sample_ratio {
+            return weigh_share(self.plan, trigger, ratio, self.progress, self.observations, self.now);
+        }
         let Some(test) = trigger.test() else {
             let raised = trigger.signal.as_ref().and_then(|name| self.progress.signals.get(name));
             let finding = match raised {
@@ -372,7 +376,10 @@ impl Decider<'_> {
     }
 
     fn read(&self, guard: String, test: &Test<'_>, since: Timestamp) -> Reading {
-        self.plan.read(guard, test, self.observations, since, self.now)
+        match test.sequential {
+            Some(sequential) => weigh(guard, test, sequential, self.progress, self.observations, self.now),
+            None => self.plan.read(guard, test, self.observations, since, self.now),
+        }
     }
 
     fn go_on(&self, place: usize, evidence: Vec<Reading>) -> Decision {
@@ -456,8 +463,8 @@ impl Decider<'_> {
         let mut readings = Vec::new();
         if let Some(share) = &after.share {
             let percent = self.plan.percent(self.progress).unwrap_or_default();
-            let tolerance = after.tolerance.map_or(TOLERANCE, fraction);
-            let most = fraction(percent) + tolerance;
+            let tolerance = after.tolerance.map_or(TOLERANCE, Percent::fraction);
+            let most = percent.fraction() + tolerance;
             // The text is that of a number, so it is a condition.
             if let Ok(condition) = format!("<= {}%", most * 100.0).parse::<Condition>() {
                 let test = Test {
@@ -466,6 +473,8 @@ impl Decider<'_> {
                     condition: &condition,
                     lasting: Period::ZERO,
                     consecutive: 1,
+                    sequential: None,
+                    action: None,
                 };
                 readings.push(self.read(format!("share of traffic {condition}"), &test, self.progress.since));
             }
@@ -527,10 +536,6 @@ fn is_open(trigger: &Trigger, reading: &Reading) -> bool {
         Finding::Silence => trigger.on_no_data == OnNoData::Act,
         Finding::Pending | Finding::Fails | Finding::NoData => false,
     }
-}
-
-fn fraction(percent: Percent) -> f64 {
-    f64::from(percent.thousandths()) / 100_000.0
 }
 
 /// A reading in words: what a gate or a trigger found, the number and its threshold.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::counts::{Arm, Count};
 use super::period::Period;
 use super::plan::{Action, Baseline, Gate, Metric, Plan, Quantity, ResolvedStep, Test, Trigger};
 use super::progress::{Phase, Progress};
@@ -39,6 +40,15 @@ pub enum Part {
     Baseline,
     /// How much it goes by.
     Samples,
+    /// How many there were since an instant, for sequential guards.
+    Count {
+        /// Of what.
+        of: Count,
+        /// On which path.
+        arm: Arm,
+        /// Since when.
+        since: Timestamp,
+    },
 }
 
 /// What was found where a [`Question`] was asked.
@@ -93,6 +103,10 @@ pub struct Reading {
     /// How much the newest number goes by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<f64>,
+    /// How likely chance alone ever comes to so much, at most: a sequential guard is certain once that is its
+    /// `falsePositiveRate`, or less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p_value: Option<f64>,
     /// The query, as it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
@@ -135,6 +149,7 @@ impl Reading {
             value: None,
             baseline: None,
             samples: None,
+            p_value: None,
             query: None,
             action: None,
             finding,
@@ -147,11 +162,11 @@ impl Reading {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Finding {
-    /// It is so, for as long and as often as the guard asks.
+    /// It is so, for as long and as often as the guard asks, or as certainly.
     Holds,
     /// It is so, but not for as long or as often yet.
     Pending,
-    /// It is not so.
+    /// It is not so, or not as certain yet as a sequential guard asks.
     Fails,
     /// Too little is known.
     NoData,
@@ -168,14 +183,14 @@ impl Plan {
         let step = steps.iter().find(|step| Some(&step.name) == progress.step.as_ref());
         let (gates, triggers, share) = self.watched(progress, step);
         let tests = gates.iter().filter_map(Gate::test).chain(triggers.iter().filter_map(Trigger::test));
-        for test in tests {
+        for test in tests.filter(|test| test.sequential.is_none()) {
             let back = wanted.entry(test.metric).or_default();
             *back = (*back).max(self.looks_back(&test));
         }
         if let Some(share) = share {
             wanted.entry(share).or_default();
         }
-        let mut questions = Vec::new();
+        let mut questions = self.counting((gates, triggers), progress, environment, now);
         for (name, back) in wanted {
             let Some(metric) = self.metrics.get(name) else { continue };
             let mut ask = |part, query: &str, arm: &str, ago: Period| {

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::condition::Condition;
 use super::guard::most_points;
 use super::period::Period;
-use super::plan::{Gate, Metric, Plan, Quantity, Requirement, Setting, Trigger};
+use super::plan::{
+    Baseline, Gate, Metric, OnNoData, Plan, Quantity, Requirement, ResolvedStep, Setting, Test, Trigger,
+};
 use crate::snapshot::definitions::{Definitions, Flag, Path, Percent, Serve, did_you_mean, list};
 
 /// Something that is wrong, where, and what to do.
@@ -255,11 +257,12 @@ impl Lint<'_> {
 
     fn metric(&mut self, path: &Path, metric: &Metric) {
         let baseline = match &metric.baseline {
-            Some(super::Baseline::Query(query)) => Some(("baseline", query)),
+            Some(Baseline::Query(query)) => Some(("baseline", query)),
             _ => None,
         };
         let samples = metric.samples.as_ref().map(|query| ("samples", query));
-        for (key, query) in [Some(("query", &metric.query)), baseline, samples].into_iter().flatten() {
+        let failures = metric.failures.as_ref().map(|query| ("failures", query));
+        for (key, query) in [Some(("query", &metric.query)), baseline, samples, failures].into_iter().flatten() {
             if query.trim().is_empty() {
                 self.error(&path.key(key), "the query is empty", None);
             }
@@ -289,6 +292,10 @@ impl Lint<'_> {
         for (index, gate) in gates.iter().enumerate() {
             let path = path.key("gates").index(index);
             self.asks(&path, plan, Some(&gate.metric), gate.conditions().collect(), gate.lasting);
+            if let Some(test) = gate.test().filter(|test| test.sequential.is_some()) {
+                self.at_any_time(&path, gate.lasting, gate.consecutive, OnNoData::Hold);
+                self.sequential(&path, plan, &test);
+            }
         }
         for (index, trigger) in triggers.iter().enumerate() {
             let path = path.key("triggers").index(index);
@@ -303,13 +310,98 @@ impl Lint<'_> {
                     self.error(&path.key("signal"), "the signal has no name", None);
                 }
                 (None, Some(_))
-                    if !conditions.is_empty() || !trigger.lasting.is_zero() || trigger.consecutive.is_some() =>
+                    if !conditions.is_empty()
+                        || !trigger.lasting.is_zero()
+                        || trigger.consecutive.is_some()
+                        || trigger.sequential.is_some()
+                        || trigger.sample_ratio.is_some() =>
                 {
                     self.error(&path, "a signal is raised or not; it has no value and lasts no time", None);
                 }
                 (None, Some(_)) => {}
+                (Some(metric), None) if trigger.sample_ratio.is_some() => {
+                    if !conditions.is_empty() || trigger.sequential.is_some() {
+                        let message = "a sample ratio is compared with the step's percent, and with nothing besides";
+                        self.error(&path, message, None);
+                    }
+                    self.sample_ratio(&path, plan, metric, trigger);
+                }
                 (metric, None) => self.asks(&path, plan, metric.as_ref(), conditions, trigger.lasting),
             }
+            if let Some(test) = trigger.test().filter(|test| test.sequential.is_some()) {
+                self.at_any_time(&path, trigger.lasting, trigger.consecutive, trigger.on_no_data);
+                self.sequential(&path, plan, &test);
+            }
+        }
+    }
+
+    fn sequential(&mut self, path: &Path, plan: &Plan, test: &Test<'_>) {
+        let place = path.key(test.quantity.to_string());
+        match (test.quantity, test.condition.limit()) {
+            (Quantity::Delta | Quantity::Improvement, _) => {
+                self.error(path, "a sequential guard is of a `value` or of a `ratio`", None);
+            }
+            (_, None) => {
+                self.error(&place, "a sequential guard has one limit", Some("write it like > 1%".to_owned()));
+            }
+            (Quantity::Value, Some((_, limit))) if limit <= 0.0 || limit >= 1.0 => {
+                let message = format!("a sequential guard is of a rate between 0% and 100%, and not of {limit}");
+                self.error(&place, message, Some("write it like > 1%".to_owned()));
+            }
+            (_, Some((_, limit))) if limit <= 0.0 => {
+                self.error(&place, format!("no ratio is on either side of {limit}"), None);
+            }
+            _ => {}
+        }
+        let Some(metric) = plan.metrics.get(test.metric) else { return };
+        let ratio = test.quantity == Quantity::Ratio;
+        if ratio && metric.baseline.as_ref().is_some_and(|baseline| *baseline != Baseline::Old) {
+            let message =
+                format!("a sequential ratio is one to the old path, and `{}` has another baseline", test.metric);
+            self.error(path, message, Some("write `baseline: old` into the metric".to_owned()));
+        }
+        let words = if ratio { &["arm", "window"][..] } else { &["window"] };
+        for (field, query) in [("failures", &metric.failures), ("samples", &metric.samples)] {
+            self.counts(path, test.metric, field, query.as_ref(), words);
+        }
+    }
+
+    fn sample_ratio(&mut self, path: &Path, plan: &Plan, metric: &str, trigger: &Trigger) {
+        self.at_any_time(path, trigger.lasting, trigger.consecutive, trigger.on_no_data);
+        match plan.metrics.get(metric) {
+            Some(found) => self.counts(path, metric, "query", Some(&found.query), &["arm", "window"]),
+            None => self.unknown(&path.key("metric"), "metric", metric, plan.metrics.keys().map(String::as_str)),
+        }
+        let shared = |step: &ResolvedStep| {
+            let percent = step.percent.unwrap_or_default();
+            step.triggers.contains(trigger) && Percent::default() < percent && percent < Percent::ALL
+        };
+        if !plan.steps().iter().any(shared) {
+            let message = "it has no step in which some people are on the new path and some on the old one";
+            self.error(path, message, None);
+        }
+    }
+
+    /// What counts since a step began must say so in its queries.
+    fn counts(&mut self, path: &Path, metric: &str, field: &str, query: Option<&String>, words: &[&str]) {
+        let Some(query) = query else {
+            let suggestion = Some(format!("write `{field}` into the metric, a query that counts them"));
+            self.error(path, format!("`{metric}` does not say how many {field} there are"), suggestion);
+            return;
+        };
+        for word in words.iter().filter(|word| !query.contains(&format!("{{{{{word}}}}}"))) {
+            let suggestion = Some("write it like sum(increase(requests{path=\"{{arm}}\"}[{{window}}]))".to_owned());
+            let message =
+                format!("`{field}` of `{metric}` has no {{{{{word}}}}}, which counts for a sequential guard take");
+            self.error(path, message, suggestion);
+        }
+    }
+
+    fn at_any_time(&mut self, path: &Path, lasting: Period, consecutive: Option<u32>, on_no_data: OnNoData) {
+        if !lasting.is_zero() || consecutive.is_some() || on_no_data != OnNoData::Hold {
+            let message =
+                "`for`, `consecutive` and `onNoData` mean nothing to a guard that may be looked at at any time";
+            self.error(path, message, Some("leave them out".to_owned()));
         }
     }
 

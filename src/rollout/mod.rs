@@ -27,9 +27,12 @@
 //! assert_eq!(decide("2025-01-12T08:00:00Z").verdict, Verdict::Advance);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+#![doc = include_str!("STATISTICS.md")]
 
 mod calendar;
 mod condition;
+mod counts;
 mod decide;
 mod flags;
 mod guard;
@@ -38,18 +41,20 @@ mod period;
 mod plan;
 mod progress;
 mod report;
+mod sequential;
 mod status;
 mod verbs;
 
 pub use calendar::{Day, Freeze, Window};
 pub use condition::Condition;
+pub use counts::{Arm, Count};
 pub use decide::{Blocker, BlockerKind, CONTROLLER, Decision, Standing, To, Verdict, decide};
 pub use flags::{ByHand, Deed};
 pub use guard::{Answer, Finding, Observations, Part, Question, Reading};
 pub use period::Period;
 pub use plan::{
-    Action, AfterRollback, Arms, Baseline, Gate, Metric, OnNoData, Pace, Plan, Quantity, Requirement, ResolvedStep,
-    Series, Setting, Severity, Step, Traffic, Trigger,
+    Action, AfterRollback, Arms, Baseline, FalsePositiveRate, Gate, Metric, OnNoData, Pace, Plan, Quantity,
+    Requirement, ResolvedStep, SampleRatio, Sequential, Series, Setting, Severity, Step, Traffic, Trigger,
 };
 pub use progress::{Attested, Decided, Incident, Note, Passage, Phase, Progress, Recovery, Staircase, Transition};
 pub use report::{DecisionReport, IncidentReport, Report, RequirementReport, Spent, StepReport, StepState};

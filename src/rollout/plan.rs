@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::str::FromStr;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::calendar::{Freeze, Window};
 use super::condition::Condition;
@@ -18,6 +19,8 @@ use crate::snapshot::definitions::Percent;
 const INTERVAL: Period = Period::from_millis(60_000);
 /// The window of a metric, unless it says otherwise.
 const WINDOW: Period = Period::from_millis(300_000);
+/// By then all clients know of a step, unless a sample ratio says otherwise.
+const SETTLED: Period = Period::from_millis(300_000);
 
 /// A plan of a rollout: which flags move, in which steps, and what lets them move or turns them back.
 ///
@@ -153,6 +156,10 @@ pub struct Metric {
     /// The PromQL query of how much the value goes by, in events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<String>,
+    /// The PromQL query of how many of the samples failed. For sequential guards, and in these `{{window}}` is the time since
+    /// the step began, here and in `samples`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<String>,
     /// With fewer of them there is no data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimum_samples: Option<f64>,
@@ -220,6 +227,97 @@ impl<'de> Deserialize<'de> for Baseline {
     }
 }
 
+/// That a guard is a sequential test. It weighs all that was counted since its step began, and has found what it looks for once
+/// it is certain, however often it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Sequential {
+    /// In a step it finds what is not so with at most this probability.
+    pub false_positive_rate: FalsePositiveRate,
+}
+
+/// That too many or too few people are on the new path, by the percent of the step: a sequential test of a metric whose query
+/// counts people, each once, and only those whom the ramp decides on. In it `{{window}}` is the time since counting began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SampleRatio {
+    /// In a step it finds what is not so with at most this probability.
+    pub false_positive_rate: FalsePositiveRate,
+    /// Counting begins so long after the step does, when all clients know of it; absent means 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Period>,
+}
+
+impl SampleRatio {
+    /// How long after the step counting begins.
+    pub fn after(&self) -> Period {
+        self.after.unwrap_or(SETTLED)
+    }
+}
+
+/// A probability to be wrong with, as a percent: `1%`, `0.1%`.
+///
+/// ```
+/// use flagstone::rollout::FalsePositiveRate;
+///
+/// let rate: FalsePositiveRate = "0.1%".parse()?;
+/// assert_eq!(rate.probability(), 0.001);
+/// assert!("0%".parse::<FalsePositiveRate>().is_err(), "nothing is ever as certain as that");
+/// # Ok::<(), String>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FalsePositiveRate(Percent);
+
+impl FalsePositiveRate {
+    /// As a number between 0 and 1.
+    pub fn probability(self) -> f64 {
+        self.0.fraction()
+    }
+}
+
+impl FromStr for FalsePositiveRate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<FalsePositiveRate, String> {
+        let percent = text.strip_suffix('%').and_then(|percent| percent.trim_end().parse::<Percent>().ok());
+        let between = percent.filter(|percent| Percent::default() < *percent && *percent < Percent::ALL);
+        let wrong = || format!("`{text}` is no probability between 0.001% and 99.999%; write it like 1%");
+        between.map(FalsePositiveRate).ok_or_else(wrong)
+    }
+}
+
+impl fmt::Display for FalsePositiveRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0)
+    }
+}
+
+impl Serialize for FalsePositiveRate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FalsePositiveRate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for FalsePositiveRate {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "FalsePositiveRate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A probability to be wrong with, as a percent with at most three places: 1%, 0.1%.",
+            "type": "string",
+            "pattern": r"^([1-9][0-9]?(\.[0-9]{1,3})?|0\.(0{0,2}[1-9]|0?[1-9][0-9]|[1-9][0-9]{2})) *%$",
+        })
+    }
+}
+
 /// What must hold for the rollout to go on to the next step. Without data it does not hold.
 ///
 /// One of `value`, `ratio`, `delta` and `improvement` says what is wanted. A gate holds from the step that it is written in
@@ -245,6 +343,9 @@ pub struct Gate {
     /// What (baseline − value) / baseline must be: how much smaller it has become.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub improvement: Option<Condition>,
+    /// That it is a sequential test: it holds once it is certain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequential: Option<Sequential>,
     /// For how long it must have been so, without a break.
     #[serde(rename = "for", skip_serializing_if = "Period::is_zero")]
     pub lasting: Period,
@@ -283,6 +384,12 @@ pub struct Trigger {
     /// The (baseline − value) / baseline that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub improvement: Option<Condition>,
+    /// That it is a sequential test: it acts once it is certain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequential: Option<Sequential>,
+    /// In place of a number that is wrong: that other people than the step's percent are on the new path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_ratio: Option<SampleRatio>,
     /// For how long it must have been so, without a break.
     #[serde(rename = "for", skip_serializing_if = "Period::is_zero")]
     pub lasting: Period,
@@ -293,7 +400,7 @@ pub struct Trigger {
     /// How bad it is; absent means critical.
     #[serde(skip_serializing_if = "Severity::is_critical")]
     pub severity: Severity,
-    /// What is done; absent means a rollback where it is critical, and a hold where it is a warning.
+    /// What is done; absent means a rollback where it is critical, and a hold where it is a warning or a sample ratio.
     #[serde(rename = "do", skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
     /// What is done where there is no data.
@@ -308,8 +415,8 @@ impl Trigger {
     /// What is done once it is open.
     pub fn action(&self) -> Action {
         self.action.unwrap_or(match self.severity {
-            Severity::Critical => Action::Rollback,
-            Severity::Warning => Action::Hold,
+            Severity::Critical if self.sample_ratio.is_none() => Action::Rollback,
+            Severity::Critical | Severity::Warning => Action::Hold,
         })
     }
 }
@@ -698,6 +805,9 @@ pub(super) struct Test<'g> {
     pub condition: &'g Condition,
     pub lasting: Period,
     pub consecutive: u32,
+    pub sequential: Option<Sequential>,
+    /// What is done about it; none for a gate.
+    pub action: Option<Action>,
 }
 
 macro_rules! conditions {
@@ -728,6 +838,9 @@ macro_rules! conditions {
                 if let Some(times) = self.consecutive {
                     text.push_str(&format!(" {times} times in a row"));
                 }
+                if let Some(Sequential { false_positive_rate }) = self.sequential {
+                    text.push_str(&format!(" sequential at {false_positive_rate}"));
+                }
                 text
             }
         }
@@ -748,10 +861,15 @@ impl Guard for Gate {
 
 impl Guard for Trigger {
     fn name(&self) -> String {
-        self.name
-            .clone()
-            .or_else(|| self.signal.clone())
-            .unwrap_or_else(|| self.sentence(self.metric.as_deref().unwrap_or_default()))
+        self.name.clone().or_else(|| self.signal.clone()).unwrap_or_else(|| {
+            let metric = self.metric.as_deref().unwrap_or_default();
+            match self.sample_ratio {
+                Some(SampleRatio { false_positive_rate, .. }) => {
+                    format!("{metric} sample ratio at {false_positive_rate}")
+                }
+                None => self.sentence(metric),
+            }
+        })
     }
 
     fn only_here(&self) -> bool {
@@ -768,8 +886,15 @@ impl Gate {
     /// What it asks; none where it says nothing, which lint refuses.
     pub(super) fn test(&self) -> Option<Test<'_>> {
         let (quantity, condition) = self.conditions().next()?;
-        let consecutive = self.consecutive.unwrap_or(1);
-        Some(Test { metric: &self.metric, quantity, condition, lasting: self.lasting, consecutive })
+        Some(Test {
+            metric: &self.metric,
+            quantity,
+            condition,
+            lasting: self.lasting,
+            consecutive: self.consecutive.unwrap_or(1),
+            sequential: self.sequential,
+            action: None,
+        })
     }
 }
 
@@ -779,11 +904,18 @@ impl Trigger {
         self.name()
     }
 
-    /// What it asks; none where it is for a signal.
+    /// What it asks; none where it is for a signal or a sample ratio.
     pub(super) fn test(&self) -> Option<Test<'_>> {
-        let (quantity, condition) = self.conditions().next()?;
-        let consecutive = self.consecutive.unwrap_or(1);
-        Some(Test { metric: self.metric.as_deref()?, quantity, condition, lasting: self.lasting, consecutive })
+        let (quantity, condition) = self.conditions().next().filter(|_| self.sample_ratio.is_none())?;
+        Some(Test {
+            metric: self.metric.as_deref()?,
+            quantity,
+            condition,
+            lasting: self.lasting,
+            consecutive: self.consecutive.unwrap_or(1),
+            sequential: self.sequential,
+            action: Some(self.action()),
+        })
     }
 }
 

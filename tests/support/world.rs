@@ -16,6 +16,7 @@ use flagstone::{Audience, Context, Snapshot, Timestamp};
 const KEY: &str = r#"{"kty":"OKP","crv":"Ed25519","alg":"Ed25519","kid":"k","environments":["production"],
     "d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
 
+pub const EPOCH: Timestamp = Timestamp::from_millis(0);
 pub const MINUTE: i64 = 60_000;
 pub const HOUR: i64 = 60 * MINUTE;
 pub const DAY: i64 = 24 * HOUR;
@@ -38,7 +39,7 @@ pub fn plans(prefix: &str) -> Definitions {
     Definitions::read(&sources).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
-/// What a metric says where all is well; none where it says nothing.
+/// What a metric says where all is well; none where it says nothing. Of a count since the epoch, what it is in a minute.
 pub type Numbers = fn(&str, Part) -> Option<f64>;
 
 /// What it says instead, from an instant on.
@@ -65,6 +66,10 @@ pub struct World {
 
 impl World {
     pub async fn new(prefix: &str, now: &str, numbers: Numbers) -> World {
+        World::of(plans(prefix), now, numbers).await
+    }
+
+    pub async fn of(definitions: Definitions, now: &str, numbers: Numbers) -> World {
         let folder = tempfile::tempdir().unwrap();
         let key = SigningKey::from_jwk(KEY.as_bytes()).unwrap();
         let log =
@@ -72,7 +77,7 @@ impl World {
         let operator = Operator::new(log, vec![key], Duration::from_secs(7 * 24 * 60 * 60));
         let now = at(now);
         let request = Request { now, ..Request::new("ana", "The plans") };
-        let outcome = operator.publish(&Publication::of(plans(prefix)), &request).await.unwrap();
+        let outcome = operator.publish(&Publication::of(definitions), &request).await.unwrap();
         World {
             operator,
             _folder: folder,
@@ -124,6 +129,14 @@ impl World {
             let plan = self.plan(rollout);
             let progress = self.progress(rollout);
             return Some(plan.percent(progress).map_or(0.0, |percent| f64::from(percent.thousandths()) / 100_000.0));
+        }
+        if let Part::Count { of, arm, since } = part
+            && since != EPOCH
+        {
+            let a_minute = Part::Count { of, arm, since: EPOCH };
+            let minutes =
+                (1..=(at.as_millis() - since.as_millis()) / MINUTE).map(|minute| since.plus_millis(minute * MINUTE));
+            return minutes.map(|at| self.number(rollout, metric, a_minute, at)).sum();
         }
         (self.numbers)(metric, part)
     }

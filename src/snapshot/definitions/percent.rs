@@ -56,6 +56,11 @@ impl Percent {
     pub fn thousandths(self) -> u32 {
         self.0
     }
+
+    /// As a number from 0 to 1.
+    pub(crate) fn fraction(self) -> f64 {
+        f64::from(self.0) / 100_000.0
+    }
 }
 
 impl Weight {

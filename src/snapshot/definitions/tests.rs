@@ -1540,9 +1540,9 @@ mod describing {
 
     #[test]
     fn the_examples_are_in_order() {
-        let page = include_str!("DEFINITIONS.md");
-        let examples: Vec<_> = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-        assert_eq!(examples.len(), 2, "flags, and rollouts");
+        let pages = [include_str!("DEFINITIONS.md"), include_str!("../../rollout/STATISTICS.md")].concat();
+        let examples: Vec<_> = pages.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        assert_eq!(examples.len(), 3, "flags, rollouts, and sequential guards");
         for example in examples {
             accepts(&validator(), &value(example));
             complains(example, "");
@@ -1668,6 +1668,8 @@ mod describing {
             "rollouts: {r: {flags: [f], steps: [{}], windows: [{days: [mon], from: '09:00', until: '16:00'}]}}",
             "rollouts: {r: {flags: [f], steps: [{}], freezes: [{from: 2025-12-20T00:00:00Z}]}}",
             "rollouts: {r: {flags: [f], steps: [{}], roles: {a: x}}}",
+            "rollouts: {r: {flags: [f], steps: [{triggers: [{metric: m, sampleRatio: {}}]}], metrics: {m: {query: q}}}}",
+            "rollouts: {r: {flags: [f], steps: [{triggers: [{metric: m, value: < 1%, sequential: true}]}], metrics: {m: {query: q}}}}",
         ] {
             assert!(problems(text).contains("error: "), "the reader takes {text}");
             assert!(!validator.is_valid(&value(text)), "the schema takes {text}");
@@ -1692,6 +1694,26 @@ mod describing {
         ] {
             assert_eq!(problems(text), "", "{text}");
             accepts(&validator, &value(text));
+        }
+    }
+
+    #[test]
+    fn the_schema_and_the_reader_agree_on_probabilities() {
+        let right = ["1%", "0.1%", "0.001%", "0.010%", "0.100%", "5 %", "99.999%", "10.5%"];
+        let wrong = ["0.01", "1", "0%", "0.000%", "100%", "0.0001%", "1e-3%", "-1%", "01%", ".5%", "'%'", "''"];
+        for (rates, is_right) in [(&right[..], true), (&wrong[..], false)] {
+            for rate in rates {
+                let text = format!(
+                    "flags: {{f: {{salt: s, default: {{ramp: {{percent: 0, serve: on}}}}}}}}
+rollouts:
+  r:
+    flags: [f]
+    metrics: {{m: {{query: '{{{{arm}}}} {{{{window}}}}'}}}}
+    steps: [{{percent: 5, triggers: [{{metric: m, sampleRatio: {{falsePositiveRate: {rate}}}}}]}}]"
+                );
+                assert_eq!(problems(&text).is_empty(), is_right, "{rate}: {}", problems(&text));
+                assert_eq!(validator().is_valid(&value(&text)), is_right, "{rate}");
+            }
         }
     }
 }
