@@ -888,9 +888,12 @@ fn publish_refuses_what_it_must_and_writes_nothing_then() {
 fn publishers_at_once_do_not_overwrite_one_another() {
     let place = Place::published();
     let publish = ["publish", "flags.yaml", "--environment", "production", "--store", "published"];
-    let arguments =
-        [&publish[..], &["--key", "keys/production.private.jwk", "--reason", "Race", "--author", "a"]].concat();
-    let start = |_| place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let arguments = [&publish[..], &["--key", "keys/production.private.jwk", "--author", "a", "--reason"]].concat();
+    // Of the same author for the same reason in the same millisecond it would be the same entry.
+    let start = |racer: i32| {
+        let mut command = place.command(&arguments);
+        command.arg(format!("Race {racer}")).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
     let children: Vec<_> = (0..8).map(start).collect();
     let runs: Vec<_> = children.into_iter().map(|child| Run::from(child.wait_with_output().unwrap())).collect();
     let (won, lost): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.code == 0);
