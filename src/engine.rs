@@ -1,6 +1,7 @@
 //! Which snapshots are taken, and what is held.
 
 use crate::Timestamp;
+use crate::number::decimal;
 use crate::snapshot::{Audience, EnvelopeError, Snapshot, SnapshotError};
 use std::fmt;
 
@@ -77,11 +78,11 @@ impl LoadError {
             LoadError::Environment { expected, found } => pinned("environment", found, expected),
             LoadError::Audience { expected, found } => pinned("audience", found.name(), expected.name()),
             LoadError::Older { seen, found } => {
-                let (seen, found) = (seen.to_string(), found.to_string());
+                let (seen, found) = (decimal(*seen as i64), decimal(*found as i64));
                 ["version ", &found, " is older than version ", &seen, ", which was seen before"].concat()
             }
             LoadError::Fork { version } => {
-                ["another version ", &version.to_string(), " was seen before; versions never change"].concat()
+                ["another version ", &decimal(*version as i64), " was seen before; versions never change"].concat()
             }
             #[cfg(feature = "ed25519")]
             LoadError::Variables(message) => message.clone(),

@@ -1,4 +1,22 @@
-//! From decimal text to the nearest double.
+//! Decimal numbers: from text to the nearest double, and whole ones to text.
+
+/// A whole number in decimal.
+///
+/// What the standard library formats numbers with would be a hundredth of the download.
+pub(crate) fn decimal(number: i64) -> String {
+    let mut digits = [b'0'; 20];
+    let (mut place, mut rest) = (digits.len(), number.unsigned_abs());
+    loop {
+        place -= 1;
+        digits[place] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    let sign = if number < 0 { "-" } else { "" };
+    sign.chars().chain(digits[place..].iter().map(|digit| char::from(*digit))).collect()
+}
 
 /// Parses the text of a JSON number.
 ///

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::number::decimal;
+
 const SECOND: i64 = 1_000;
 const DAY: i64 = 86_400 * SECOND;
 
@@ -160,7 +162,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 impl Timestamp {
     pub(crate) fn text(self) -> String {
         let digits = |number: i64, count: usize| {
-            let digits = number.to_string();
+            let digits = decimal(number);
             ["0".repeat(count.saturating_sub(digits.len())), digits].concat()
         };
         let (year, month, day) = civil_from_days(self.0.div_euclid(DAY));

@@ -215,7 +215,7 @@ export function expiredAnonymousIdCookie(cookie: AnonymousIdCookie = {}): string
   return setCookie("", cookie, 0);
 }
 
-/** An id where there is no engine to make it: the same randomness, and on insecure origins as well. */
+/** 128 random bits, in hexadecimal; on insecure origins as well, where `crypto.randomUUID` is not. */
 export function randomId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

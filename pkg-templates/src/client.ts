@@ -523,7 +523,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
 
   /** A random id for a user who has not signed in: 128 random bits, in hexadecimal. {@link AnonymousId} keeps one. */
   anonymousId(): string {
-    return this.#host?.anonymousId() ?? randomId();
+    return randomId();
   }
 
   /** The environment whose snapshots are taken. */

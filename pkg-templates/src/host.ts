@@ -1,6 +1,6 @@
 import { isBoundInTime, NUMBERS_A_FLAG, readDescription, type Description, type Flag } from "./codes.js";
 import { ContextError, Encoder, readAttribute } from "./encode.js";
-import { anonymousId, Engine } from "./flagstone.js";
+import { Engine } from "./flagstone.js";
 import { abandon, exports, generation } from "./instance.js";
 import { verifiesAny, type Candidate } from "./verify.js";
 
@@ -238,10 +238,6 @@ export class Host {
       this.#decode(subject);
       return JSON.parse(this.#engine.explain(flag.index, now)) as unknown;
     });
-  }
-
-  anonymousId(): string {
-    return this.#steadily(anonymousId);
   }
 
   free(): void {

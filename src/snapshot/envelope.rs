@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::number::decimal;
+
 #[cfg(feature = "definitions")]
 use base64ct::{Base64UrlUnpadded, Encoding};
 
@@ -337,7 +339,7 @@ impl Signature {
         if crit.len() != 1 {
             return Err("needs `crit` [\"b64\"], as RFC 7797 says".to_owned());
         }
-        let long = || ["is ", &self.bytes.len().to_string(), " bytes long, not 64"].concat();
+        let long = || ["is ", &decimal(self.bytes.len() as i64), " bytes long, not 64"].concat();
         self.bytes.as_slice().try_into().map_err(|_| long())
     }
 }

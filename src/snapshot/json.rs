@@ -11,7 +11,9 @@
 //! place.
 
 use super::model::Span;
+
 use super::names::Texts;
+use crate::number::decimal;
 use std::cell::Cell;
 
 /// The deepest nesting of arrays and objects that is read.
@@ -35,7 +37,7 @@ impl Fault {
     /// The fault as people read it. Concatenated, here and in the other errors: what formats is a tenth of the download.
     pub(crate) fn text(&self) -> String {
         let colon = if self.path.is_empty() { "" } else { ": " };
-        [&self.path, colon, &self.message, " (at byte ", &self.offset.to_string(), ")"].concat()
+        [&self.path, colon, &self.message, " (at byte ", &decimal(self.offset as i64), ")"].concat()
     }
 }
 
@@ -108,7 +110,10 @@ impl<'a> Document<'a> {
     /// Reads a document whose strings may be ill formed.
     pub(crate) fn parse_any(text: &'a str) -> Result<Self> {
         if text.len() > MAX_BYTES {
-            return Err(fault(0, ["at most 128 MiB are read, this has ", &text.len().to_string(), " bytes"].concat()));
+            return Err(fault(
+                0,
+                ["at most 128 MiB are read, this has ", &decimal(text.len() as i64), " bytes"].concat(),
+            ));
         }
         let document = Document { text, unescaped: String::new(), nodes: Vec::new(), fault: Cell::default() };
         let mut parser = Parser { document, offset: 0, depth: 0 };
@@ -201,7 +206,7 @@ impl<'a> Document<'a> {
                 let dot = if fault.path.is_empty() { "" } else { "." };
                 (dot, self.text(self.nodes[child as usize].text), "")
             } else {
-                ("[", &*index.to_string(), "]")
+                ("[", &*decimal(index as i64), "]")
             };
             fault.path = [&fault.path, before, step, after].concat();
             // What is at fault may be the member's name.
@@ -276,7 +281,7 @@ impl<'a> Document<'a> {
         match text.parse() {
             Ok(number) if (min..=max).contains(&number) && self.kind(id) == Kind::Number => number,
             _ => {
-                self.refuse(id, &["expected a whole number from ", &min.to_string(), " to ", &max.to_string()]);
+                self.refuse(id, &["expected a whole number from ", &decimal(min), " to ", &decimal(max)]);
                 min
             }
         }

@@ -7,6 +7,7 @@ use super::model::*;
 use super::names::Names;
 use crate::Timestamp;
 use crate::evaluate::version::Version;
+use crate::number::decimal;
 
 /// The largest document that is read, in bytes.
 const MAX_BYTES: usize = 64 << 20;
@@ -20,7 +21,8 @@ pub(super) const MAX_RULES: usize = 4_096;
 
 pub(super) fn read(payload: String) -> Result<Snapshot> {
     if payload.len() > MAX_BYTES {
-        let message = ["a snapshot is at most 64 MiB, this one has ", &payload.len().to_string(), " bytes"].concat();
+        let message =
+            ["a snapshot is at most 64 MiB, this one has ", &decimal(payload.len() as i64), " bytes"].concat();
         return Err(Box::new(Fault { path: String::new(), offset: 0, message, unsupported: None }));
     }
     let mut document = Document::parse(&payload)?;

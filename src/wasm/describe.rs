@@ -12,6 +12,7 @@
 //! A flag is its key, type, variants' names, variants' values, rules' ids, and the numbers of the attributes that evaluating it
 //! may read. `changed` are the flags that another snapshot, held before, has otherwise or one of the two has not.
 
+use crate::number::decimal;
 use crate::snapshot::dependencies::Dependencies;
 use crate::snapshot::json::quoted;
 use crate::snapshot::model::*;
@@ -75,7 +76,7 @@ pub(super) fn explain(steps: &[ExplainedStep]) -> String {
         list(&mut findings, &step.findings, finding);
         let members = [
             ("flag", Some(quoted(&step.flag))),
-            ("depth", Some(step.depth.to_string())),
+            ("depth", Some(decimal(step.depth as i64))),
             ("step", Some(quoted(step.step.name()))),
             ("decided", boolean(step.decided)),
             ("findings", Some(findings)),
@@ -87,7 +88,7 @@ pub(super) fn explain(steps: &[ExplainedStep]) -> String {
 
 fn finding(json: &mut String, finding: &Finding) {
     let text = |text: &str| Some(quoted(text));
-    let whole = |number: u32| Some(number.to_string());
+    let whole = |number: u32| Some(decimal(number.into()));
     let (kind, members) = match finding {
         Finding::Killed { by } => ("killed", [("by", text(by)), LEFT_OUT, LEFT_OUT, LEFT_OUT]),
         Finding::Lacking { name } => ("lacking", [("name", text(name)), LEFT_OUT, LEFT_OUT, LEFT_OUT]),
@@ -144,12 +145,12 @@ fn object(json: &mut String, members: &[(&str, Option<String>)]) {
 }
 
 fn number(json: &mut String, number: u64) {
-    json.push_str(&number.to_string());
+    json.push_str(&decimal(number as i64));
 }
 
 fn instant(json: &mut String, member: &str, instant: Option<Timestamp>) {
     if let Some(instant) = instant {
         json.push_str(member);
-        json.push_str(&instant.as_millis().to_string());
+        json.push_str(&decimal(instant.as_millis()));
     }
 }

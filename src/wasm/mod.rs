@@ -44,19 +44,6 @@ fn clock(now: f64) -> Timestamp {
     Timestamp::from_millis(now.floor() as i64)
 }
 
-/// A random id for a user who has not signed in: 128 random bits as 32 hexadecimal digits.
-///
-/// # Errors
-/// Where the host has no source of randomness.
-#[wasm_bindgen(js_name = anonymousId)]
-pub fn anonymous_id() -> Result<String, JsError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|_| thrown("this host has no source of randomness"))?;
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    Ok(digits.map(|digit| DIGITS[usize::from(digit)] as char).collect())
-}
-
 /// Holds the newest snapshot that it was given, for one environment and audience.
 ///
 /// To load one: [`Engine::open`] an envelope, verify one of the candidates with WebCrypto, [`Engine::take`] it.

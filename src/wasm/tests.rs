@@ -98,14 +98,6 @@ fn goes_by_the_systems_clock() {
 }
 
 #[wasm_bindgen_test]
-fn makes_anonymous_ids() {
-    let ids: std::collections::HashSet<String> =
-        (0..100).map(|_| anonymous_id().expect("browsers have randomness")).collect();
-    assert_eq!(ids.len(), 100);
-    assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))));
-}
-
-#[wasm_bindgen_test]
 fn reads_numbers_as_rust_does() {
     for text in [
         "0",
