@@ -979,6 +979,13 @@ fn every_complaint_of_lint() {
         ),
         (top("roles: {lead: []}"), "nobody has the role `lead`"),
         (top("afterRollback: {share: s}"), "unknown metric `s`"),
+        (
+            top(
+                "metrics: {c: {query: q, failures: 'f[{{window}}]', samples: 's[{{window}}]'}}, afterRollback: {gates: \
+                 [{metric: c, value: < 1%, sequential: {falsePositiveRate: 1%}}]}",
+            ),
+            "so a sequential gate is never certain",
+        ),
         (top("afterRollback: {gates: [{metric: m, value: < 1}]}"), "unknown metric `m`"),
         ("r: {flags: [f], steps: []}".to_owned(), "the rollout has no steps"),
         ("r: {flags: [plain], steps: [{percent: 1}]}".to_owned(), "the default of `plain` is no ramp"),

@@ -579,11 +579,8 @@ mod calling {
         if std::env::var_os("FLAGSTONE_WRITE_REPORTS").is_some() {
             std::fs::write(&path, &written).unwrap();
         }
-        assert_eq!(
-            std::fs::read_to_string(&path).unwrap_or_default(),
-            written,
-            "FLAGSTONE_WRITE_REPORTS=1 writes it anew"
-        );
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(kept == written, "FLAGSTONE_WRITE_REPORTS=1 writes it anew:\n{written}");
     }
 
     #[tokio::test]
@@ -1011,6 +1008,7 @@ flags:
 rollouts:
   r:
     flags: [f]
+    scrapeInterval: 5s
     metrics:
       errors:
         query: q
@@ -1065,7 +1063,7 @@ rollouts:
         assert_eq!((decision.verdict, low.finding), (Verdict::Wait, Finding::Fails));
         assert!(low.p_value.unwrap() > 0.01 && (low.value.unwrap() - 0.005).abs() < 1e-9, "{low:?}");
         let [blocker] = &decision.blockers[..] else { panic!("{:#?}", decision.blockers) };
-        let message = "the gate \"low\" does not hold: it is 0.5% (< 1%) (6 of 1200 failed; p-value ";
+        let message = "the gate \"low\" is not certain yet: it is 0.5% (< 1%) (6 of 1200 failed; p-value ";
         assert!(blocker.message.starts_with(message) && blocker.message.contains("%, certain at 1%"), "{blocker:?}");
 
         let (minutes, decision) = world.minutes_to("r", 24 * 60).await;
@@ -1106,6 +1104,18 @@ rollouts:
         assert!(worse.value.unwrap() > 10.0 && (worse.baseline.unwrap() - 0.005).abs() < 1e-9, "{worse:?}");
         assert!(incident.reason.contains("on the old path; p-value"), "{}", incident.reason);
         assert!(world.people("f").is_empty());
+    }
+
+    /// Between its first scrapes, `increase` makes up to twice as much of a window.
+    #[tokio::test]
+    async fn nothing_is_weighed_before_counters_were_scraped_ten_times() {
+        let text = PLAN.replace("scrapeInterval: 5s", "scrapeInterval: 1m");
+        let definitions = Definitions::read(&[Source::new("f.yaml", text)]).unwrap();
+        let mut world = World::of(definitions, "2025-12-01T08:00:00Z", numbers).await;
+        world.start("r").await;
+        world.fault("errors", FAILED, Some(20.0));
+        let (minutes, decision) = world.minutes_to("r", 60).await;
+        assert_eq!((decision.verdict, minutes), (Verdict::RollBack, Some(10)));
     }
 
     #[tokio::test]

@@ -144,3 +144,8 @@ pub fn runtime() -> Result<&'static Runtime, Failure> {
     let failed = |error| Failure::File(format!("the system refuses what the store needs: {error}"));
     RUNTIME.get_or_init(start).as_ref().map_err(failed)
 }
+
+/// What others wrote must not steer the terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

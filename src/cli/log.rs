@@ -4,7 +4,7 @@ use flagstone::snapshot::definitions::diff;
 use flagstone::store::Record;
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, BOLD, DIM, Failure, GREEN, count, wait, write_json};
+use crate::answer::{Answer, BOLD, DIM, Failure, GREEN, count, printable, wait, write_json};
 use crate::diff::StoreToRead;
 use crate::words;
 
@@ -115,9 +115,4 @@ fn told(records: &[Record]) -> Result<Vec<Option<Vec<String>>>, Failure> {
         Some(lines)
     });
     Ok(told.collect())
-}
-
-/// What others wrote must not steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

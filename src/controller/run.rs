@@ -93,7 +93,7 @@ impl Controller {
     ///
     /// # Errors
     ///
-    /// Says what went wrong, and that a Prometheus which was named does not answer; what could be decided was.
+    /// Says what went wrong, and which metric could not be read of a Prometheus that was named; what could be decided was.
     pub async fn once(mut self) -> Result<(), String> {
         let log = self.operator.log().clone();
         let begun = Notices::begin(&log, &self.options.destinations, &self.metrics).await;
@@ -101,7 +101,6 @@ impl Controller {
         for _ in 0..MOST_TRIES {
             let Look { overtaken, trouble, unanswered, .. } = self.look().await;
             if !overtaken {
-                let unanswered = unanswered.map(|why| format!("Prometheus does not answer: {why}"));
                 outcome = trouble.or(unanswered).map_or(Ok(()), Err);
                 break;
             }
@@ -201,11 +200,10 @@ impl Controller {
                 if state.rollouts.get(&name).is_some_and(Progress::is_watched) {
                     let Standing { environment, blockers, .. } = &looked.standing;
                     let blockers: Vec<_> = blockers.iter().map(|blocker| blocker.message.as_str()).collect();
-                    match blockers.join("; ") {
-                        none if none.is_empty() => {
-                            tracing::info!(environment, rollout = name, "nothing keeps it where it is")
-                        }
-                        blockers => tracing::info!(environment, rollout = name, blockers, "what keeps it where it is"),
+                    // Where something was decided, that was said.
+                    if !blockers.is_empty() {
+                        let blockers = blockers.join("; ");
+                        tracing::info!(environment, rollout = name, blockers, "what keeps it where it is");
                     }
                 }
                 self.said.insert(name.clone(), looked.said);
@@ -244,7 +242,10 @@ impl Controller {
             }
         };
         let unanswered = match self.options.prometheus {
-            Some(_) => observations.values().find(|answer| answer.failed).and_then(|answer| answer.problem.clone()),
+            Some(_) => observations.iter().find_map(|((metric, _), answer)| {
+                let problem = answer.problem.as_ref().filter(|_| answer.failed)?;
+                Some(format!("{name}: the metric `{metric}` could not be read: {problem}"))
+            }),
             None => None,
         };
         let decision = plan.assess(progress, definitions, state, &observations, now);

@@ -36,6 +36,12 @@ pub enum Arm {
 
 const ARMS: [Arm; 2] = [Arm::New, Arm::Old];
 
+/// How often counters must have been scraped before what is counted is weighed: `increase` extrapolates beyond the first and
+/// the last scrape, which makes twice as much of a window with two of them, and no more than a tenth more of this many.
+const SCRAPES: u64 = 10;
+/// What Prometheus does unless it is told otherwise.
+const SCRAPE_INTERVAL: Period = Period::from_millis(60_000);
+
 impl Progress {
     /// When somebody last looked at what a guard does that only stops the rollout.
     pub(super) fn reviewed_for(&self, action: Option<Action>) -> Option<Timestamp> {
@@ -103,6 +109,12 @@ impl Plan {
         wanted.into_iter().filter(|(.., since)| *since < now).filter_map(question).collect()
     }
 
+    /// How long it takes until counters were scraped often enough.
+    fn scraped_often(&self) -> Period {
+        let interval = self.scrape_interval.unwrap_or(SCRAPE_INTERVAL);
+        Period::from_millis(interval.millis().saturating_mul(SCRAPES))
+    }
+
     /// The share of people that the step puts on the new path; none where it is nobody or everyone, or is on its way down.
     fn expected_share(&self, progress: &Progress) -> Option<f64> {
         let percent = self.percent(progress).filter(|_| progress.phase != Phase::RollingBack)?;
@@ -114,6 +126,8 @@ impl Plan {
 struct Counted<'c> {
     metric: &'c str,
     since: Timestamp,
+    /// From when on what was counted is weighed.
+    weighed_from: Timestamp,
     now: Timestamp,
     observations: &'c Observations,
 }
@@ -131,6 +145,7 @@ struct Weighed {
 
 /// What a sequential guard finds.
 pub(super) fn weigh(
+    plan: &Plan,
     guard: String,
     test: &Test<'_>,
     sequential: Sequential,
@@ -139,7 +154,8 @@ pub(super) fn weigh(
     now: Timestamp,
 ) -> Reading {
     let since = progress.counts_since(test.action);
-    let counted = Counted { metric: test.metric, since, now, observations };
+    let weighed_from = plan.scraped_often().after(since);
+    let counted = Counted { metric: test.metric, since, weighed_from, now, observations };
     let reading = Reading {
         quantity: Some(test.quantity),
         condition: Some(test.condition.to_string()),
@@ -163,7 +179,8 @@ pub(super) fn weigh_share(
         return Reading { metric: trigger.metric.clone(), finding: Finding::Fails, note, ..reading };
     };
     let metric = trigger.metric.as_deref().unwrap_or_default();
-    let counted = Counted { metric, since: ratio.counts_since(trigger, progress), now, observations };
+    let since = ratio.counts_since(trigger, progress);
+    let counted = Counted { metric, since, weighed_from: plan.scraped_often().after(since), now, observations };
     counted.reading(reading, Count::Value, ratio.false_positive_rate, || counted.share(expected))
 }
 
@@ -178,7 +195,7 @@ impl Counted<'_> {
     ) -> Reading {
         let query = self.answer(of, Arm::New).and_then(|answer| answer.query.clone());
         let reading = Reading { metric: Some(self.metric.to_owned()), query, ..reading };
-        if self.now <= self.since {
+        if self.now <= self.since || self.now < self.weighed_from {
             return reading;
         }
         match weigh() {

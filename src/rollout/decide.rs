@@ -377,7 +377,7 @@ impl Decider<'_> {
 
     fn read(&self, guard: String, test: &Test<'_>, since: Timestamp) -> Reading {
         match test.sequential {
-            Some(sequential) => weigh(guard, test, sequential, self.progress, self.observations, self.now),
+            Some(sequential) => weigh(self.plan, guard, test, sequential, self.progress, self.observations, self.now),
             None => self.plan.read(guard, test, self.observations, since, self.now),
         }
     }
@@ -466,7 +466,7 @@ impl Decider<'_> {
             let tolerance = after.tolerance.map_or(TOLERANCE, Percent::fraction);
             let most = percent.fraction() + tolerance;
             // The text is that of a number, so it is a condition.
-            if let Ok(condition) = format!("<= {}%", most * 100.0).parse::<Condition>() {
+            if let Ok(condition) = format!("<= {}%", (most * 1e5).round() / 1e3).parse::<Condition>() {
                 let test = Test {
                     metric: share,
                     quantity: Quantity::Value,
@@ -545,6 +545,8 @@ fn said(reading: &Reading) -> String {
     text.push_str(match reading.finding {
         Finding::Holds | Finding::Pending if reading.metric.is_none() => " is raised; `clear` takes it back",
         Finding::Pending if reading.value.is_none() => " is not measured in this step yet",
+        // A sequential guard has a p-value, and is certain or not.
+        Finding::Fails if reading.p_value.is_some() => " is not certain yet",
         Finding::Holds if is_trigger => " has fired",
         Finding::Holds => " holds",
         Finding::Pending if is_trigger => " is about to fire, but has not been so for long enough",

@@ -116,7 +116,7 @@ impl Plan {
             let killed_by = own.and_then(|state| state.killed.as_ref()?.rollout.as_deref());
             let changed = match progress.phase {
                 // Once it is through, its flags may go back to what is defined, and the same people are in.
-                Phase::Completed => percent.is_some() && percent != setting.percent,
+                Phase::Completed => percent.zip(setting.percent).is_some_and(|(percent, set)| percent != set),
                 _ => !setting.differences(key, actual).is_empty(),
             };
             let what = match state.killed(key, flag).as_deref() {

@@ -190,7 +190,7 @@ impl Plan {
         if let Some(share) = share {
             wanted.entry(share).or_default();
         }
-        let mut questions = self.counting((gates, triggers), progress, environment, now);
+        let mut questions = Vec::new();
         for (name, back) in wanted {
             let Some(metric) = self.metrics.get(name) else { continue };
             let mut ask = |part, query: &str, arm: &str, ago: Period| {
@@ -209,6 +209,8 @@ impl Plan {
                 ask(Part::Samples, samples, &self.arms.new, Period::ZERO);
             }
         }
+        // Last, for they look back on a whole step: what takes long must not keep the others from being answered.
+        questions.extend(self.counting((gates, triggers), progress, environment, now));
         questions
     }
 

@@ -96,6 +96,12 @@ impl Lint<'_> {
                 self.unknown(&path.key("share"), "metric", share, plan.metrics.keys().map(String::as_str));
             }
             self.guards(&path, plan, &after.gates, &[]);
+            for (index, _) in after.gates.iter().enumerate().filter(|(_, gate)| gate.sequential.is_some()) {
+                let message =
+                    "after a rollback nobody is counted on the new path, so a sequential gate is never certain";
+                let suggestion = Some("write a gate without `sequential`".to_owned());
+                self.error(&path.key("gates").index(index).key("sequential"), message, suggestion);
+            }
         }
         self.steps(path, plan);
     }

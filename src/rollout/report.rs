@@ -235,7 +235,12 @@ impl Plan {
             if state == StepState::ToCome && is_under_way {
                 expected = later(expected).map(|at: Timestamp| at.max(now));
             }
-            let entered = stays.iter().rev().find(|stay| stay.progress.step.as_ref() == Some(&step.name));
+            // Where a rollout was turned back to a step, that did not begin.
+            let at_it = |stay: &&Stay<'_>| {
+                let is_under_way = matches!(stay.progress.phase, Phase::Running | Phase::Held);
+                is_under_way && stay.progress.step.as_ref() == Some(&step.name)
+            };
+            let entered = stays.iter().rev().find(at_it);
             let actual = entered.map(|stay| stay.progress.entered);
             reports.push(StepReport {
                 name: step.name.clone(),
@@ -331,7 +336,8 @@ fn incidents(oldest_first: &[&Passage], from: Timestamp) -> Vec<IncidentReport> 
             last.recovered = Some(progress.last.at);
         }
     }
-    incidents.retain(|incident| incident.incident.at >= from);
+    // What is not over, or was over only lately, is told whenever it began.
+    incidents.retain(|incident| incident.incident.at >= from || incident.retried.is_none_or(|retried| retried >= from));
     incidents
 }
 
@@ -399,9 +405,10 @@ impl Report {
         let attempt = if progress.attempt > 1 { format!(", attempt {}", progress.attempt) } else { String::new() };
         writeln!(out, "\n**{phase}{step}** since {}{}{attempt}.", minute(progress.since), percent.unwrap_or_default())?;
         for ByHand { flag, what, percent } in &status.by_hand {
+            let percent = percent.filter(|_| *what != Deed::Killed);
             let percent = percent.map_or(String::new(), |percent| format!(", it is at {percent}%"));
             let what = match what {
-                Deed::Killed => "was killed by hand",
+                Deed::Killed => "was killed by hand: nobody gets it",
                 Deed::Restored => "was restored by hand",
                 Deed::Changed => "was changed by hand",
             };
@@ -414,7 +421,7 @@ impl Report {
             let gap = if place == 0 { "\n" } else { "" };
             writeln!(out, "{gap}- waits: {}{until}", cell(&blocker.message))?;
         }
-        if let (Some(next), true) = (status.next, status.is_active()) {
+        if let (Some(next), true) = (status.next, progress.phase == Phase::Running) {
             writeln!(out, "\nIt may go on at {} at the earliest.", minute(next))?;
         }
         Ok(())
@@ -550,7 +557,7 @@ impl IncidentReport {
             let note = reading.note.as_ref().map_or(String::new(), |note| format!(" ({note})"));
             writeln!(out, "- {} {finding}{}", cell(&reading.guard), cell(&format!("{measured}{note}")))?;
             if let Some(query) = &reading.query {
-                writeln!(out, "  `{}`", query.replace(['`', '\n'], " "))?;
+                writeln!(out, "  `{}`", query.replace(|c: char| c == '`' || c.is_control(), " "))?;
             }
         }
         Ok(())
@@ -563,8 +570,11 @@ fn found(reading: &Reading) -> (&'static str, &'static str) {
     match reading.finding {
         Finding::Holds if is_trigger => ("❌", "has fired"),
         Finding::Holds => ("✅", "holds"),
+        Finding::Pending if reading.metric.is_none() => ("⚠️", "is raised"),
+        Finding::Pending if reading.value.is_none() => ("⚠️", "not measured in this step yet"),
         Finding::Pending => ("⚠️", "not for long enough"),
         Finding::Fails if is_trigger => ("✅", "has not fired"),
+        Finding::Fails if reading.p_value.is_some() => ("⚠️", "is not certain yet"),
         Finding::Fails => ("❌", "does not hold"),
         Finding::NoData | Finding::Silence => ("⚠️", "no data"),
     }
@@ -596,7 +606,9 @@ fn cell(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' => escaped.extend(['\\', c]),
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '~' | '&' => escaped.extend(['\\', c]),
+            // At its beginning it would be the marker of a list.
+            '-' | '+' if escaped.is_empty() => escaped.extend(['\\', c]),
             c if c.is_control() => escaped.push(' '),
             c => escaped.push(c),
         }

@@ -169,6 +169,10 @@ impl Decision {
             let message = "what gates and triggers measure was not looked at here; `--prometheus URL` shows it";
             self.blockers.push(Blocker { kind: BlockerKind::NoData, message: message.to_owned(), until: None });
         }
+        // Whether traffic and health followed is not known either.
+        if matches!(self.verdict, Verdict::Verify | Verdict::Escalate) {
+            self.verdict = Verdict::Wait;
+        }
     }
 }
 

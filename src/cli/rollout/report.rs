@@ -75,6 +75,11 @@ impl Report {
             let passages = wait(log.passages(name, None, usize::MAX))?;
             reports.push(plan.report(log.environment(), status, &passages, from, now));
         }
+        if self.json && self.incidents {
+            let of = |report: &RolloutReport| json!({"rollout": report.status.rollout, "incidents": report.incidents});
+            let rollouts: Vec<_> = reports.iter().map(of).collect();
+            return write_json(out, &json!({"environment": log.environment(), "rollouts": rollouts}));
+        }
         if self.json {
             return write_json(out, &json!({"environment": log.environment(), "rollouts": reports}));
         }

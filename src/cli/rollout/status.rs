@@ -6,7 +6,7 @@ use flagstone::rollout::{
 };
 use serde_json::json;
 
-use crate::answer::{Answer, BOLD, CYAN, DIM, Failure, GREEN, RED, YELLOW, runtime, write_json};
+use crate::answer::{Answer, BOLD, CYAN, DIM, Failure, GREEN, RED, YELLOW, printable, runtime, write_json};
 use crate::diff::StoreToRead;
 use crate::serve::prometheus;
 use crate::table::bar;
@@ -66,7 +66,12 @@ impl Status {
         }
         if let Some(frozen) = &state.frozen {
             let until = frozen.until.map_or("until `unfreeze`".to_owned(), |until| format!("until {until}"));
-            writeln!(out, "{YELLOW}frozen{YELLOW:#} {until} by {}: {}\n", frozen.by.author, frozen.by.reason)?;
+            writeln!(
+                out,
+                "{YELLOW}frozen{YELLOW:#} {until} by {}: {}\n",
+                printable(&frozen.by.author),
+                printable(&frozen.by.reason)
+            )?;
         }
         for (place, status) in shown.iter().enumerate() {
             if place > 0 {
@@ -128,7 +133,7 @@ fn write_status(out: &mut dyn Write, status: &Standing) -> std::io::Result<()> {
     }
     for blocker in &status.blockers {
         let until = blocker.until.map_or(String::new(), |until| format!(" {DIM}until {until}{DIM:#}"));
-        writeln!(out, "  {YELLOW}waits:{YELLOW:#} {}{until}", blocker.message)?;
+        writeln!(out, "  {YELLOW}waits:{YELLOW:#} {}{until}", printable(&blocker.message))?;
     }
     if let Some(next) = status.next {
         let only_time = status.blockers.iter().all(|blocker| blocker.until.is_some());
@@ -151,9 +156,22 @@ fn write_status(out: &mut dyn Write, status: &Standing) -> std::io::Result<()> {
 /// What happened last, what people raised, and what was wrong.
 fn write_progress(out: &mut dyn Write, progress: &Progress) -> std::io::Result<()> {
     let last = &progress.last;
-    writeln!(out, "  {DIM}{} {} by {}:{DIM:#} {}", last.at, last.what.in_words(), last.author, last.reason)?;
+    writeln!(
+        out,
+        "  {DIM}{} {} by {}:{DIM:#} {}",
+        last.at,
+        last.what.in_words(),
+        printable(&last.author),
+        printable(&last.reason)
+    )?;
     for (name, raised) in &progress.signals {
-        writeln!(out, "  {RED}signal {name}{RED:#} raised by {} at {}: {}", raised.author, raised.at, raised.reason)?;
+        writeln!(
+            out,
+            "  {RED}signal {name}{RED:#} raised by {} at {}: {}",
+            printable(&raised.author),
+            raised.at,
+            printable(&raised.reason)
+        )?;
     }
     let Some(incident) = progress.incident.as_ref().filter(|_| progress.phase == Phase::RolledBack) else {
         return Ok(());
@@ -164,7 +182,13 @@ fn write_progress(out: &mut dyn Write, progress: &Progress) -> std::io::Result<(
     };
     let from = incident.step.as_ref().map_or(String::new(), |step| format!(" from {step}"));
     let by = if incident.rollback_triggered { "a trigger" } else { &incident.author };
-    writeln!(out, "  {RED}{severity}{RED:#} turned back{from} by {by} at {}: {}", incident.at, incident.reason)?;
+    writeln!(
+        out,
+        "  {RED}{severity}{RED:#} turned back{from} by {} at {}: {}",
+        printable(by),
+        incident.at,
+        printable(&incident.reason)
+    )?;
     writeln!(
         out,
         "  {}",
