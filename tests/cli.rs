@@ -1667,6 +1667,66 @@ fn snapshots_are_renewed() {
 }
 
 #[test]
+fn advice_on_a_plan_has_its_place_and_its_code() {
+    let place = Place::new();
+    let plan = "flags: {f: {salt: f-1, default: {ramp: {percent: 0, serve: on}}}}
+rollouts:
+  r:
+    flags: [f]
+    triggers: [{signal: bug}]
+    steps:
+      - series: {from: 5, to: 50, by: [{add: 20}]}
+        soak: 1d
+      - {percent: 100, soak: 1d, starts: 2026-01-01T00:00:00Z}
+";
+    place.write("plan.yaml", plan);
+    let lint =
+        |arguments: &[&str]| place.run(&[&["rollout", "lint", "--now", "2025-12-01T00:00:00Z"], arguments].concat());
+    let run = lint(&[]);
+    assert_eq!(run.code, 1, "{}", run.err);
+    assert!(
+        run.out.starts_with("plan.yaml:7:40: warning[overshoot]: from 45% the pace of 20 leads past"),
+        "{}",
+        run.out
+    );
+    assert!(
+        run.out.contains("\n7 |       - series: {from: 5,") && run.out.ends_with("not ok: 1 warning\n"),
+        "{}",
+        run.out
+    );
+    let found = lint(&["--json"]).json();
+    let path = "rollouts.r.steps[0].series.by[0]";
+    assert_eq!(found.as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&found[0]["code"], &found[0]["severity"], &found[0]["path"]),
+        (&json!("overshoot"), &json!("warning"), &json!(path))
+    );
+    assert!(found[0]["suggestion"].as_str().unwrap().contains("5%, 25%, 45%, 50%"), "{found}");
+
+    // What is accepted, here or in the plan, is as it should be; notes are let pass; and dates go by the clock.
+    assert_eq!(lint(&["--allow", "overshoot"]).good().out, "ok: 1 plan in 1 file\n");
+    assert_eq!(lint(&["--allow", "overshoot", "--json"]).good().json(), json!([]));
+    place.run(&["rollout", "lint", "--allow", "overshoot", "--allow", "past"]).good();
+    place.edit(
+        "plan.yaml",
+        "    steps:\n",
+        "    accepted: {overshoot: The last step may be a short one}\n    steps:\n",
+    );
+    assert_eq!(lint(&[]).good().out, "ok: 1 plan in 1 file\n");
+    let later = place.run(&["rollout", "lint", "--now", "2026-12-01T00:00:00Z"]).good().out;
+    assert!(later.contains("note[past]: ") && later.ends_with("ok: 1 plan in 1 file, 1 note\n"), "{later}");
+    // It stops nothing.
+    place.run(&["lint", "--strict"]).good();
+
+    lint(&["--allow", "over-shoot"])
+        .bad(2, &["there is no advice with the code `over-shoot`, did you mean `overshoot`?"]);
+    place.edit("plan.yaml", "percent: 100", "percent: 10");
+    let run = lint(&[]);
+    assert!(run.code == 1 && run.out.contains("error: the step goes down, from 50% to 10%"), "{}", run.out);
+    assert!(run.out.ends_with("not ok: 1 error\n"), "{}", run.out);
+}
+
+#[test]
 fn rollouts_are_shown_with_and_without_keys() {
     let place = Place::new();
     place.run(&["init"]).good();

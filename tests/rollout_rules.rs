@@ -1101,6 +1101,7 @@ fn every_complaint_of_lint() {
         (step("{requires: [{approval: lead, role: lead}]}"), "an approval names its role already"),
         (step("{requires: [{approval: laed}]}"), "nobody has the role `laed`"),
         (step("{requires: [{attestation: seen, role: nobody}]}"), "nobody has the role `nobody`"),
+        (top("accepted: {leap: ' '}"), "it does not say why that is accepted"),
     ];
     for (plan, complaint) in &cases {
         let errors = errors(plan);

@@ -169,11 +169,12 @@ impl Project {
         let style = match problem.severity {
             Severity::Error => RED.bold(),
             Severity::Warning => YELLOW.bold(),
+            Severity::Note => CYAN.bold(),
         };
-        let (plain, word) = (problem.to_string(), format!("{}: ", problem.severity));
+        let (plain, kind) = (problem.to_string(), problem.kind());
         // The place, then the severity: the first `error: ` cannot be anything else, for a path holds no blank unquoted.
-        let (place, rest) = plain.split_once(&word).unwrap_or(("", &plain));
-        let mut text = format!("{BOLD}{place}{BOLD:#}{style}{}{style:#}: {rest}\n", problem.severity);
+        let (place, rest) = plain.split_once(&format!("{kind}: ")).unwrap_or(("", &plain));
+        let mut text = format!("{BOLD}{place}{BOLD:#}{style}{kind}{style:#}: {rest}\n");
         if let (Some(file), Some(line), Some(column)) = (&problem.file, problem.line, problem.column)
             && let Some(excerpt) = self.excerpt(file, line, column)
         {

@@ -14,7 +14,7 @@ use crate::snapshot::definitions::Percent;
 /// Whose name the controller's decisions have.
 pub const CONTROLLER: &str = "flagstone rollout";
 /// Within this time traffic and health must follow a rollback, unless the plan says otherwise.
-const RECOVERY: Period = Period::from_millis(300_000);
+pub(super) const RECOVERY: Period = Period::from_millis(300_000);
 /// How much more than expected the share of traffic may be after a rollback, as a fraction.
 const TOLERANCE: f64 = 0.01;
 

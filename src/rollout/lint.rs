@@ -90,6 +90,9 @@ impl Lint<'_> {
         for (role, _) in plan.roles.iter().filter(|(_, people)| people.is_empty()) {
             self.error(&path.key("roles").key(role), format!("nobody has the role `{role}`"), None);
         }
+        for (code, _) in plan.accepted.iter().filter(|(_, why)| why.trim().is_empty()) {
+            self.error(&path.key("accepted").key(code.name()), "it does not say why that is accepted", None);
+        }
         if let Some(after) = &plan.after_rollback {
             let path = path.key("afterRollback");
             if let Some(share) = after.share.as_ref().filter(|share| !plan.metrics.contains_key(*share)) {

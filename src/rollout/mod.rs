@@ -30,6 +30,7 @@
 //!
 #![doc = include_str!("STATISTICS.md")]
 
+mod advice;
 mod calendar;
 mod condition;
 mod counts;
@@ -45,6 +46,7 @@ mod sequential;
 mod status;
 mod verbs;
 
+pub use advice::Advice;
 pub use calendar::{Day, Freeze, Window};
 pub use condition::Condition;
 pub use counts::{Arm, Count};
@@ -61,4 +63,5 @@ pub use report::{DecisionReport, IncidentReport, Report, RequirementReport, Spen
 pub use status::{Mode, Status};
 pub use verbs::{Refusal, Verb};
 
+pub(crate) use advice::advise;
 pub(crate) use lint::lint;

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::advice::Advice;
 use super::calendar::{Freeze, Window};
 use super::condition::Condition;
 use super::period::Period;
@@ -94,6 +95,9 @@ pub struct Plan {
     /// What is looked at after a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_rollback: Option<AfterRollback>,
+    /// What `flagstone rollout lint` is not to tell any more, by its codes, and why that is as it should be.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub accepted: BTreeMap<Advice, String>,
     /// The steps, in order.
     #[schemars(length(min = 1))]
     pub steps: Vec<Step>,
@@ -752,7 +756,7 @@ pub(super) trait Guard: Clone {
 }
 
 /// The guards that hold in a step which writes these; `lasting` come to be those that hold in the steps after it.
-fn holding<G: Guard>(lasting: &mut Vec<G>, written: &[G]) -> Vec<G> {
+pub(super) fn holding<G: Guard>(lasting: &mut Vec<G>, written: &[G]) -> Vec<G> {
     for guard in written.iter().filter(|guard| !guard.only_here()) {
         replace(lasting, guard);
     }

@@ -1,5 +1,6 @@
 //! What people do to rollouts, and what they see of them.
 
+mod lint;
 mod report;
 mod run;
 mod status;
@@ -28,6 +29,7 @@ pub struct Rollout {
 
 #[derive(Subcommand)]
 enum Command {
+    Lint(lint::Lint),
     Run(run::Run),
     Status(status::Status),
     Report(report::Report),
@@ -171,6 +173,7 @@ fn target(text: &str) -> Result<To, String> {
 impl Rollout {
     pub fn run(self, out: &mut dyn Write) -> Result<Answer, Failure> {
         match self.command {
+            Command::Lint(lint) => lint.run(out),
             Command::Run(run) => run.run(out),
             Command::Status(status) => status.run(out),
             Command::Report(report) => report.run(out),

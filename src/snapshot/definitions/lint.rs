@@ -38,6 +38,43 @@ pub fn lint(definitions: &Definitions) -> Vec<Problem> {
     problems
 }
 
+/// What is to be said of the plans of rollouts before anybody is exposed: what may go wrong although each says what it means.
+///
+/// It is advice, warnings and notes, and stops nothing. What a plan has `accepted` is left out, and so is a plan that has
+/// [errors](lint). The [kinds](crate::rollout::Advice) of advice are a table.
+///
+/// ```
+/// use flagstone::snapshot::definitions::{Definitions, Source, advise};
+///
+/// let text = "
+/// flags: {beta: {salt: beta-1, default: {ramp: {percent: 0, serve: on}}}}
+/// rollouts:
+///   beta:
+///     flags: [beta]
+///     metrics: {success: {query: sum(success), window: 1m}}
+///     gates: [{metric: success, value: '> 99%'}]
+///     triggers: [{metric: success, value: '> 98%'}]
+///     steps: [{percent: 50, soak: 1d}, {percent: 100, soak: 1d}]
+/// ";
+/// let definitions = Definitions::read(&[Source::new("beta.yaml", text)]).unwrap();
+/// let advice = advise(&definitions, "2026-11-21T12:00:00Z".parse()?);
+/// assert_eq!(advice[0].kind(), "warning[never-well]");
+/// # Ok::<(), flagstone::TimestampError>(())
+/// ```
+pub fn advise(definitions: &Definitions, now: Timestamp) -> Vec<Problem> {
+    let advice = rollout::advise(definitions, now).into_iter().map(|(code, complaint)| {
+        let problem = Problem::new(code.severity(), &complaint.path, complaint.message, complaint.suggestion);
+        Problem { code: Some(code), ..problem.at(definitions.locate(&complaint.path)) }
+    });
+    let mut advice: Vec<Problem> = advice.collect();
+    sort(&mut advice);
+    // What several plans have from one place in a file is mended there.
+    advice.dedup_by(|b, a| {
+        (&a.file, a.line, a.column, &a.message) == (&b.file, b.line, b.column, &b.message) && a.file.is_some()
+    });
+    advice
+}
+
 struct Lint<'d> {
     definitions: &'d Definitions,
     problems: Vec<Problem>,

@@ -57,7 +57,7 @@ pub use compile::{Options, compile};
 pub use condition::{Condition, Test};
 pub use diff::{Change, diff, reshuffles};
 pub use environment::FlagEnvironment;
-pub use lint::{Stale, StaleReason, lint, stale};
+pub use lint::{Stale, StaleReason, advise, lint, stale};
 pub use percent::{Percent, Weight};
 pub use problem::{Problem, Severity};
 pub use schema::json_schema;

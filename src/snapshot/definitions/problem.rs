@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rollout::Advice;
+
 /// Whether a [`Problem`] stops a snapshot from being compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -12,6 +14,8 @@ pub enum Severity {
     Error,
     /// It compiles, but perhaps does not do what its author wanted.
     Warning,
+    /// It is as it may be; whoever wrote it should know.
+    Note,
 }
 
 impl fmt::Display for Severity {
@@ -19,6 +23,7 @@ impl fmt::Display for Severity {
         f.write_str(match self {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         })
     }
 }
@@ -53,6 +58,9 @@ pub struct Problem {
     pub column: Option<usize>,
     /// The way from the root, as in `flags.use_new_gateway.rules[0].serve`.
     pub path: String,
+    /// What kind of advice it is, where it is one about a rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Advice>,
     /// What is wrong.
     pub message: String,
     /// What to do.
@@ -62,8 +70,8 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(severity: Severity, path: &Path, message: impl Into<String>, suggestion: Option<String>) -> Self {
-        let (file, line, column) = (None, None, None);
-        Problem { severity, file, line, column, path: path.to_string(), message: message.into(), suggestion }
+        let (file, line, column, path) = (None, None, None, path.to_string());
+        Problem { severity, file, line, column, path, code: None, message: message.into(), suggestion }
     }
 
     pub(super) fn at(mut self, place: Option<(&str, Position)>) -> Self {
@@ -73,6 +81,14 @@ impl Problem {
             self.column = Some(position.column);
         }
         self
+    }
+
+    /// How bad it is, and its code: `warning[overshoot]`.
+    pub fn kind(&self) -> String {
+        match self.code {
+            Some(code) => format!("{}[{code}]", self.severity),
+            None => self.severity.to_string(),
+        }
     }
 
     /// Whether this stops a snapshot.
@@ -88,7 +104,7 @@ impl fmt::Display for Problem {
             _ if self.path.is_empty() => {}
             _ => write!(f, "{}: ", self.path)?,
         }
-        write!(f, "{}: {}", self.severity, self.message)?;
+        write!(f, "{}: {}", self.kind(), self.message)?;
         match &self.suggestion {
             Some(suggestion) => write!(f, ", {suggestion}"),
             None => Ok(()),
@@ -131,6 +147,11 @@ impl Path {
 
     pub fn index(&self, index: usize) -> Path {
         self.with(Step::Index(index))
+    }
+
+    /// Whether it leads to the other or into it.
+    pub fn is_in(&self, other: &Path) -> bool {
+        self.0.starts_with(&other.0)
     }
 
     fn with(&self, step: Step) -> Path {
