@@ -1,6 +1,6 @@
 //! What is measured, and whether gates and triggers find in it what they look for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -195,6 +195,19 @@ impl Plan {
             questions.extend(self.questions_of(name, environment, back.before(now), now));
         }
         questions
+    }
+
+    /// What to ask of a stretch of time to know all that any step goes by: what a [`History`](super::History) of the plan is
+    /// made of.
+    pub fn questions_between(&self, environment: &str, from: Timestamp, to: Timestamp) -> Vec<Question> {
+        let steps = self.steps();
+        let after = self.after_rollback.as_ref();
+        let gates = steps.iter().flat_map(|step| &step.gates).chain(after.iter().flat_map(|after| &after.gates));
+        let triggers = steps.iter().flat_map(|step| &step.triggers);
+        let tests = gates.filter_map(Gate::test).chain(triggers.filter_map(Trigger::test));
+        let share = after.and_then(|after| after.share.as_deref());
+        let names: BTreeSet<&str> = tests.map(|test| test.metric).chain(share).collect();
+        names.into_iter().flat_map(|name| self.questions_of(name, environment, from, to)).collect()
     }
 
     /// What to ask of a metric for a stretch of time.

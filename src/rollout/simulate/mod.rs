@@ -249,7 +249,7 @@ impl<'p> Simulator<'p> {
             let Some(progress) = self.progress.clone() else {
                 self.blockers = self.plan.shut(&self.state, now);
                 let start = Doing::Verb(Verb::Start);
-                let act = Act { doing: start, author: ANYONE.to_owned(), reason: "it is to begin".to_owned() };
+                let act = Act { doing: start, author: ANYONE.to_owned(), reason: "the simulation begins".to_owned() };
                 match self.blockers.is_empty() && self.act(act, now) {
                     true => continue,
                     false => return,

@@ -9,8 +9,8 @@ use super::{Assumption, Simulator};
 use crate::Timestamp;
 use crate::rollout::plan::Test;
 use crate::rollout::{
-    Action, Blocker, BlockerKind, Condition, Finding, Note, Phase, Progress, Quantity, Reading, Severity, Spent,
-    Transition,
+    Action, Blocker, BlockerKind, Condition, Finding, Note, Period, Phase, Progress, Quantity, Reading, Severity,
+    Spent, Transition,
 };
 use crate::snapshot::definitions::Percent;
 
@@ -69,6 +69,9 @@ pub struct Moment {
     pub author: String,
     /// Why.
     pub reason: String,
+    /// What was approved of or attested to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given: Option<String>,
     /// The step that it was at after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
@@ -231,6 +234,12 @@ pub struct Threshold {
     pub action: Option<Action>,
     /// What is wanted, or wrong.
     pub condition: Condition,
+    /// For how long it must be so, without a break.
+    #[serde(rename = "for", skip_serializing_if = "Period::is_zero")]
+    pub lasting: Period,
+    /// How many times in a row it must be so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consecutive: Option<u32>,
     /// From then on.
     pub from: Timestamp,
     /// Until then.
@@ -246,8 +255,14 @@ impl Simulator<'_> {
     pub(super) fn happened(&mut self, what: Happened, by: Note, evidence: Vec<Reading>) {
         let step = self.progress.as_ref().and_then(|progress| progress.step.clone());
         let percent = self.situations.last().and_then(|situation| situation.percent);
+        let given = match &what {
+            Happened::Transition(Transition::Approved | Transition::Attested) => {
+                self.progress.as_ref().and_then(|progress| Some(progress.attested.last()?.what.clone()))
+            }
+            _ => None,
+        };
         let Note { author, reason, at } = by;
-        self.moments.push(Moment { at, what, author, reason, step, percent, evidence });
+        self.moments.push(Moment { at, what, author, reason, given, step, percent, evidence });
     }
 
     /// Takes down what gates and triggers go by from now on.
@@ -256,9 +271,18 @@ impl Simulator<'_> {
         for reading in evidence {
             let condition = reading.condition.as_ref().and_then(|condition| condition.parse().ok());
             if let (Some(metric), Some(quantity), Some(condition)) = (&reading.metric, reading.quantity, condition) {
-                let (metric, guard, action) = (metric.clone(), reading.guard.clone(), reading.action);
-                let until = Timestamp::MAX;
-                wanted.push(Threshold { metric, quantity, guard, action, condition, from: now, until });
+                let (lasting, consecutive) = self.asks(&reading.guard, reading.action.is_some());
+                wanted.push(Threshold {
+                    metric: metric.clone(),
+                    quantity,
+                    guard: reading.guard.clone(),
+                    action: reading.action,
+                    condition,
+                    lasting,
+                    consecutive,
+                    from: now,
+                    until: Timestamp::MAX,
+                });
             }
         }
         let same = |one: &Threshold, other: &Threshold| {
@@ -272,6 +296,23 @@ impl Simulator<'_> {
             }
         }
         self.thresholds.append(&mut wanted);
+    }
+
+    /// For how long and how often a guard wants it to be so.
+    fn asks(&self, guard: &str, is_trigger: bool) -> (Period, Option<u32>) {
+        let step = self.step();
+        let found = match is_trigger {
+            true => step.and_then(|step| {
+                let trigger = step.triggers.iter().find(|trigger| trigger.called() == guard)?;
+                Some((trigger.lasting, trigger.consecutive))
+            }),
+            false => {
+                let after = self.plan.after_rollback.iter().flat_map(|after| &after.gates);
+                let gate = step.iter().flat_map(|step| &step.gates).chain(after).find(|gate| gate.called() == guard);
+                gate.map(|gate| (gate.lasting, gate.consecutive))
+            }
+        };
+        found.unwrap_or_default()
     }
 
     /// Takes down who had been let in when it was turned back.
