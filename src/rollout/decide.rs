@@ -182,6 +182,30 @@ pub fn decide(plan: &Plan, standing: &Standing, observations: &Observations, now
     }
 }
 
+impl Plan {
+    /// What a gate finds.
+    pub(super) fn read_gate(
+        &self,
+        gate: &Gate,
+        progress: &Progress,
+        observations: &Observations,
+        now: Timestamp,
+    ) -> Reading {
+        Decider { plan: self, steps: &[], progress, observations, now }.gate(gate)
+    }
+
+    /// What a trigger finds.
+    pub(super) fn read_trigger(
+        &self,
+        trigger: &Trigger,
+        progress: &Progress,
+        observations: &Observations,
+        now: Timestamp,
+    ) -> Reading {
+        Decider { plan: self, steps: &[], progress, observations, now }.trigger(trigger)
+    }
+}
+
 fn lost(progress: &Progress) -> Blocker {
     let step = progress.step.as_deref().unwrap_or_default();
     Blocker::new(

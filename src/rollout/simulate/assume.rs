@@ -36,6 +36,7 @@ impl Assumption {
             Part::Value => Some(self.value),
             Part::Baseline => self.baseline,
             Part::Samples => self.samples,
+            Part::Count { .. } => None,
         }
     }
 }
@@ -62,6 +63,7 @@ impl<'p> Want<'p> {
             Part::Value => Some(numbers.value),
             Part::Baseline => numbers.baseline,
             Part::Samples => Some(f64::MAX),
+            Part::Count { .. } => None,
         };
         let number = Measured::of(metric, self.test.quantity, part).number;
         number.is_some_and(|number| self.test.condition.holds(number) == self.holds)

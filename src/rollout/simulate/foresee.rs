@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::count::Sequential;
 use super::{Order, Pace, People, Simulator, is_for_people, order};
 use crate::Timestamp;
 use crate::rollout::guard::Measured;
@@ -200,10 +201,12 @@ impl Simulator<'_> {
     fn measured_by(&self, all: &mut AllRuns, now: Timestamp, limit: Timestamp) -> Option<Timestamp> {
         let progress = self.progress.as_ref()?;
         let (gates, triggers, share) = self.plan.watched(progress, self.step());
-        let gates: Vec<Test<'_>> = gates.iter().filter_map(Gate::test).collect();
-        let triggers: Vec<(&Trigger, Test<'_>)> =
-            triggers.iter().filter_map(|trigger| Some((trigger, trigger.test()?))).collect();
-        if gates.is_empty() && triggers.is_empty() && share.is_none() {
+        let sequential = Sequential::of(gates, triggers);
+        let plain = |test: &Test<'_>| test.sequential.is_none();
+        let gates: Vec<Test<'_>> = gates.iter().filter_map(Gate::test).filter(plain).collect();
+        let triggers = triggers.iter().filter_map(|trigger| Some((trigger, trigger.test().filter(plain)?)));
+        let triggers: Vec<(&Trigger, Test<'_>)> = triggers.collect();
+        if gates.is_empty() && triggers.is_empty() && share.is_none() && sequential.is_empty() {
             return None;
         }
         // What is found between two ticks says nothing of the next.
@@ -224,7 +227,8 @@ impl Simulator<'_> {
         // As long as it has to stay where it is, only triggers that open change anything.
         let is_waiting =
             progress.phase == Phase::Running && self.reasons().all(|blocker| order(blocker) >= Order::Other);
-        if is_waiting || progress.phase == Phase::RolledBack {
+        let looks_at_all = is_waiting || progress.phase == Phase::RolledBack;
+        if looks_at_all {
             for test in tests() {
                 run(test, &mut |runs, back, limit| runs.turns(self, test, now, back, limit));
             }
@@ -235,6 +239,11 @@ impl Simulator<'_> {
                     run(test, &mut |runs, back, limit| runs.opens(self, test, Found::Silent, (now, back, limit)));
                 }
             }
+        }
+        for guard in sequential.into_iter().filter(|guard| looks_at_all || guard.is_trigger()) {
+            let limit = next.map_or(limit, |next| next.min(limit));
+            let found = self.decides(&guard, progress, now, limit, looks_at_all);
+            next = next.into_iter().chain(found).min();
         }
         next
     }

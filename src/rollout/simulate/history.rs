@@ -43,7 +43,7 @@ pub(super) struct Timeline(Vec<(Timestamp, Piece)>);
 
 impl History {
     /// Takes down what was measured, in order: each number holds for a step, and where none does there is no data. What is no
-    /// finite number is no data.
+    /// finite number is no data. Counts of sequential guards come from rates and samples, and are not taken down.
     pub fn record(
         &mut self,
         metric: &str,
@@ -51,8 +51,9 @@ impl History {
         step: Period,
         points: impl IntoIterator<Item = (Timestamp, f64)>,
     ) {
+        let Some(line) = self.timeline(metric, part) else { return };
         let mut pieces = vec![(Timestamp::from_millis(i64::MIN), Piece::Nothing)];
-        let mut end = None;
+        let (mut end, mut until) = (None, None);
         for (at, number) in points.into_iter().filter(|(_, number)| number.is_finite()) {
             if let Some(end) = end.filter(|end| *end < at) {
                 pieces.push((end, Piece::Nothing));
@@ -62,12 +63,13 @@ impl History {
                 pieces.push((at, Piece::Number(number)));
             }
             end = Some(step.after(at));
-            self.until = self.until.max(Some(at));
+            until = Some(at);
         }
         if let Some(end) = end {
             pieces.push((end, Piece::Nothing));
         }
-        self.timeline(metric, part).0 = pieces;
+        line.0 = pieces;
+        self.until = self.until.max(until);
     }
 
     /// When something was measured last; none where nothing was.
@@ -77,20 +79,33 @@ impl History {
 
     /// What it knows of something.
     pub fn knows(&self, metric: &str, part: Part) -> bool {
-        self.metrics.get(metric).is_some_and(|parts| !parts[part as usize].0.is_empty())
+        let line = place(part).and_then(|place| Some(&self.metrics.get(metric)?[place]));
+        line.is_some_and(|line| !line.0.is_empty())
     }
 
-    pub(super) fn timeline(&mut self, metric: &str, part: Part) -> &mut Timeline {
-        &mut self.metrics.entry(metric.to_owned()).or_default()[part as usize]
+    pub(super) fn timeline(&mut self, metric: &str, part: Part) -> Option<&mut Timeline> {
+        let place = place(part)?;
+        Some(&mut self.metrics.entry(metric.to_owned()).or_default()[place])
     }
 
     pub(super) fn piece(&self, metric: &str, part: Part, at: Timestamp) -> Piece {
-        self.metrics.get(metric).map_or(Piece::Well, |parts| parts[part as usize].at(at))
+        let line = place(part).and_then(|place| Some(&self.metrics.get(metric)?[place]));
+        line.map_or(Piece::Well, |line| line.at(at))
     }
 
     /// The next instant at which a part of the metric may say something else.
     pub(super) fn changes(&self, metric: &str, after: Timestamp) -> Option<Timestamp> {
         self.metrics.get(metric)?.iter().filter_map(|timeline| timeline.changes(after)).min()
+    }
+}
+
+/// The place of a part's timeline.
+fn place(part: Part) -> Option<usize> {
+    match part {
+        Part::Value => Some(0),
+        Part::Baseline => Some(1),
+        Part::Samples => Some(2),
+        Part::Count { .. } => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A plan on a virtual clock.
 
 mod assume;
+mod count;
 mod foresee;
 mod history;
 mod outcome;
@@ -8,6 +9,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use assume::Assumption;
@@ -15,6 +17,7 @@ pub use history::History;
 pub use outcome::{Curve, Exposure, Happened, Moment, Outcome, Point, Simulation, Threshold, Turned, Wait};
 pub use script::{People, Script};
 
+use self::count::AllCounted;
 use self::foresee::AllRuns;
 use self::history::Piece;
 use self::script::{ANYONE, Act, Doing, Event, Says, Until, What, When};
@@ -30,7 +33,9 @@ use crate::snapshot::definitions::{Frozen, Percent, State};
 /// What a plan is tried on.
 ///
 /// A metric that neither the history nor the script knows anything of is well: it says numbers that let each gate hold and open
-/// no trigger ([`Simulation::assumed`] has them), the share of traffic that is looked at after a rollback is that of the percent.
+/// no trigger ([`Simulation::assumed`] has them), and the share of people that is looked at after a rollback or by a sample ratio
+/// is that of the percent. What sequential guards count comes of the metric's value as the rate of failures, of its samples in a
+/// window, and of the percent.
 #[derive(Clone, Debug, Default)]
 pub struct Scenario {
     /// When the rollout is started.
@@ -119,6 +124,9 @@ struct Simulator<'p> {
     people: People,
     history: History,
     assumed: Vec<BTreeMap<String, Assumption>>,
+    /// The metrics that say which share of people is on the new path.
+    shares: BTreeSet<String>,
+    counted: RefCell<AllCounted>,
     /// What people will do, in order.
     acts: VecDeque<(Timestamp, Act)>,
     /// What will happen in steps that it has not come to.
@@ -149,6 +157,8 @@ impl<'p> Simulator<'p> {
         let mut simulator = Simulator {
             plan,
             assumed: assume::assume(plan, &steps),
+            shares: count::shares(plan, &steps),
+            counted: RefCell::default(),
             pace,
             environment,
             start,
@@ -193,7 +203,7 @@ impl<'p> Simulator<'p> {
                 self.acts.insert(place, (at, act));
             }
             What::Measured { metric, part, says, over, lasting } => {
-                let line = self.history.timeline(&metric, part);
+                let Some(line) = self.history.timeline(&metric, part) else { return };
                 let piece = match says {
                     Says::Number(number) if over.is_zero() => Piece::Number(number),
                     Says::Number(to) => {
@@ -280,6 +290,11 @@ impl<'p> Simulator<'p> {
 
     fn answer(&self, question: &Question) -> Answer {
         let (metric, part) = (&question.metric, question.part);
+        if let Part::Count { of, arm, since } = part {
+            let count = self.count(metric, (of, arm), since, question.to);
+            let points = count.map(|count| (question.to, count)).into_iter().collect();
+            return Answer { points, query: Some(question.query.clone()), ..Answer::default() };
+        }
         let (mut at, to) = (question.ago.after(question.from), question.ago.after(question.to));
         let step = question.step.millis().cast_signed().max(1);
         let mut points = Vec::new();
@@ -304,9 +319,8 @@ impl<'p> Simulator<'p> {
     fn well(&self, metric: &str, part: Part, at: Timestamp) -> Option<f64> {
         let behind = self.situations.partition_point(|situation| situation.at <= at);
         let situation = self.situations[behind.saturating_sub(1)];
-        let share = self.plan.after_rollback.as_ref().and_then(|after| after.share.as_deref());
-        if share == Some(metric) && part == Part::Value {
-            return Some(f64::from(situation.percent.unwrap_or_default().thousandths()) / 100_000.0);
+        if part == Part::Value && self.shares.contains(metric) {
+            return Some(situation.percent.unwrap_or_default().fraction());
         }
         self.assumed.get(situation.place)?.get(metric)?.part(part)
     }
@@ -440,6 +454,7 @@ impl<'p> Simulator<'p> {
                 self.schedule(after.after(now), what);
             }
         }
+        self.counted.borrow_mut().clear();
         for runs in self.runs.values_mut() {
             runs.forget(now, self.start, self.interval);
         }

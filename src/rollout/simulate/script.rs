@@ -286,6 +286,7 @@ impl WrittenEvent {
             (Part::Baseline, Some(crate::rollout::Baseline::Value(value)), _) => {
                 return wrong("part", format!("the baseline of `{name}` is {value} in the plan, always"), "");
             }
+            (Part::Count { .. }, ..) => return wrong("part", "a count comes of its rate: script that", ""),
             (Part::Samples, _, None) => return wrong("part", format!("`{name}` has no samples in the plan"), ""),
             _ => {}
         }

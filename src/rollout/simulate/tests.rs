@@ -242,6 +242,39 @@ fn years_are_leapt_over() {
     assert_eq!(simulation.end, at(START).plus_millis(6 * 365 * DAY * 60_000));
 }
 
+/// Sequential guards become certain of what is so, after a while.
+#[test]
+fn what_is_counted_becomes_certain() {
+    let plan = plan(json!({
+        "flags": ["f"],
+        "traffic": {"usersPerDay": 20_000, "eventsPerMinute": 100},
+        "metrics": {
+            "errors": {"query": "e", "samples": "s{{window}}", "failures": "f{{window}}"},
+            "people": {"query": "p{{window}}"},
+        },
+        "gates": [{"metric": "errors", "value": "< 2%", "sequential": {"falsePositiveRate": "1%"}}],
+        "triggers": [
+            {"name": "errors", "metric": "errors", "value": "> 2%", "sequential": {"falsePositiveRate": "0.1%"}},
+            {"name": "people", "metric": "people", "sampleRatio": {"falsePositiveRate": "0.1%"}, "do": "rollback"},
+        ],
+        "steps": [{"percent": 10, "soak": "10m"}, {"percent": 50, "soak": "1d"}],
+    }));
+    let well = simulate(&plan, scenario(&plan, ""));
+    assert_eq!(well.outcome, Outcome::Completed, "{:#?}", well.blockers);
+    let advanced = story(&well)[1].0;
+    assert!((20..600).contains(&advanced), "1% of ten events a minute takes a while: {advanced}");
+    assert!(well.looks < 80, "{}", well.looks);
+
+    let ill = simulate(&plan, scenario(&plan, "events: [{step: 50%, after: 2h, metric: errors, value: 6%}]"));
+    let turned = &ill.rollbacks[0];
+    assert_eq!((ill.outcome, turned.trigger.as_deref()), (Outcome::RolledBack, Some("errors")));
+    let took = turned.at.as_millis() - turned.fault_since.unwrap().as_millis();
+    assert!((5..300).contains(&(took / 60_000)), "{took}");
+
+    let missing = simulate(&plan, scenario(&plan, "events: [{step: 50%, metric: people, value: 45%}]"));
+    assert_eq!(missing.rollbacks[0].trigger.as_deref(), Some("people"));
+}
+
 fn periods() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["0", "1m", "90s", "3m", "10m", "37m", "1h"])
 }
@@ -268,8 +301,20 @@ prop_compose! {
 }
 
 prop_compose! {
+    /// A gate, or a trigger, that is a sequential test.
+    fn sequential()(
+        ratio in any::<bool>(),
+        condition in prop::sample::select(vec!["> 20%", "< 30%", "> 45%", "< 5%"]),
+        wrong in prop::sample::select(vec!["5%", "0.1%"]),
+    ) -> Value {
+        let quantity = if ratio { "ratio" } else { "value" };
+        json!({"metric": "c", quantity: condition, "sequential": {"falsePositiveRate": wrong}})
+    }
+}
+
+prop_compose! {
     fn triggers()(
-        guard in guards(),
+        guard in prop_oneof![4 => guards(), 1 => sequential()],
         action in prop::sample::select(vec!["hold", "stepDown", "rollbackToPrevious", "rollback"]),
         acts in any::<bool>(),
     ) -> Value {
@@ -283,7 +328,7 @@ prop_compose! {
 prop_compose! {
     fn steps()(
         soak in periods(),
-        gates in prop::collection::vec(guards(), 0..2),
+        gates in prop::collection::vec(prop_oneof![4 => guards(), 1 => sequential()], 0..2),
         triggers in prop::collection::vec(triggers(), 0..2),
         requires in 0..4_u32,
         ceiling in any::<bool>(),
@@ -310,6 +355,7 @@ prop_compose! {
         minimum in prop::option::of(1..10_u32),
         within in prop::option::of(periods()),
         windows in prop::option::of(0..3_u32),
+        shares in prop::option::of(prop::sample::select(vec!["hold", "rollback"])),
         freeze in prop::option::of((0..230_i64, 1..60_i64)),
     ) -> Value {
         let mut plan = json!({
@@ -319,6 +365,8 @@ prop_compose! {
                 "m": {"query": "m", "window": window, "samples": "s", "minimumSamples": minimum.unwrap_or_default()},
                 "n": {"query": "n", "window": window, "baseline": "old"},
                 "share": {"query": "share", "window": window},
+                "c": {"query": "c", "samples": "s{{window}}", "failures": "f{{window}}", "baseline": "old"},
+                "people": {"query": "p{{window}}"},
             },
             "triggers": [{"signal": "bug"}],
             "steps": [],
@@ -332,6 +380,10 @@ prop_compose! {
         if let Some(within) = within {
             plan["afterRollback"] =
                 json!({"within": within, "share": "share", "gates": [{"metric": "n", "value": "< 8", "for": "3m"}]});
+        }
+        if let Some(action) = shares {
+            let ratio = json!({"metric": "people", "sampleRatio": {"falsePositiveRate": "1%", "after": "3m"}, "do": action});
+            plan["triggers"].as_array_mut().unwrap().push(ratio);
         }
         plan["windows"] = match windows {
             Some(0) => json!([{"from": "08:10", "until": "09:00"}, {"from": "09:30", "until": "10:00"}]),
@@ -351,7 +403,7 @@ prop_compose! {
         minute in 0..230_i64,
         second in prop::sample::select(vec![0_i64, 0, 0, 17, 59]),
         step in prop::option::of(0..3_usize),
-        what in 0..14_usize,
+        what in 0..17_usize,
         number in 0..12_u32,
         lasting in prop::option::of(periods()),
     ) -> Value {
@@ -372,6 +424,12 @@ prop_compose! {
                         event["over"] = "30s".into();
                     }
                 }
+            }
+            14..17 => {
+                let (metric, part) = [("c", "value"), ("c", "baseline"), ("people", "value")][what - 14];
+                event["metric"] = metric.into();
+                event["part"] = part.into();
+                event["value"] = if number > 10 { "noData".into() } else { (f64::from(number) / 20.0).into() };
             }
             8 => event["hold"] = "Odd".into(),
             9 => event["resume"] = "Fine".into(),

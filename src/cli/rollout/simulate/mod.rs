@@ -283,6 +283,7 @@ fn named<'n>(plan: &Plan, name: &'n str) -> Result<(&'n str, Part), Failure> {
         Part::Value => true,
         Part::Baseline => !matches!(of.baseline, None | Some(Baseline::Value(_))),
         Part::Samples => of.samples.is_some(),
+        Part::Count { .. } => false,
     };
     match has {
         true => Ok((metric, part)),
