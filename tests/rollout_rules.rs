@@ -232,7 +232,7 @@ fn every_row_of_the_table_of_decisions() {
 
     let case = "an obstacle: a flag is killed, changed by hand, or gone; changes are frozen";
     for kind in [BlockerKind::Killed, BlockerKind::Changed, BlockerKind::Plan, BlockerKind::Freeze] {
-        let blocker = Blocker { kind, message: "it is so".to_owned(), until: None };
+        let blocker = Blocker { kind, message: "it is so".to_owned(), about: None, until: None };
         add("running", case, scene().with(|scene| scene.obstacles.push(blocker)), Wait, SECOND, Some(kind));
     }
 
@@ -678,7 +678,7 @@ proptest! {
                 Event::Tick(number) => (*number, Vec::new()),
                 Event::Obstacle(number) => {
                     let message = "killed".to_owned();
-                    (*number, vec![Blocker { kind: BlockerKind::Killed, message, until: None }])
+                    (*number, vec![Blocker { kind: BlockerKind::Killed, message, about: None, until: None }])
                 }
             };
             numbers.extend(number.map(|number| (now, number)));

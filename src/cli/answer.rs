@@ -23,6 +23,8 @@ pub const CYAN: Style = AnsiColor::Cyan.on_default();
 pub enum Answer {
     Yes,
     No,
+    /// A rollout that was simulated does not get through.
+    NotThrough,
 }
 
 /// Why a verb did not get that far. A message says what, where, and what to do.

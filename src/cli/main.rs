@@ -41,6 +41,7 @@ Exit codes:
      changed the same meanwhile, a flag is stale, runtimes differ
   2  the command line makes no sense
   3  a file could not be read or written, or is not what it should be
+  4  a rollout that was simulated is turned back, or gets stuck
 
 Set NO_COLOR to go without colour.";
 
@@ -104,6 +105,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
+        Ok(Answer::NotThrough) => ExitCode::from(4),
         Err(failure) => {
             // What was found before it failed comes first; a reader who left does not mind.
             let _ = out.flush();

@@ -9,10 +9,12 @@ mod alertmanager;
 mod metrics;
 mod notice;
 mod prometheus;
+mod recording;
 mod run;
 
 pub use alertmanager::{AlertSignal, signals};
 pub use metrics::Metrics;
 pub use notice::{Destination, Event, Notices, Shape, events};
 pub use prometheus::Prometheus;
+pub use recording::Recording;
 pub use run::{Controller, Options};

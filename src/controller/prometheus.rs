@@ -204,7 +204,8 @@ struct Series {
 /// Seconds since 1970, and a number, which JSON could not hold if it is none.
 type Point = (f64, String);
 
-fn answer(question: &Question, data: Data) -> Result<Answer, String> {
+/// The numbers of the one series that a query finds; none where it finds no series.
+fn points(data: Data) -> Result<Option<Vec<(f64, f64)>>, String> {
     let points = match data {
         Data::Scalar(point) => vec![point],
         Data::Matrix(series) | Data::Vector(series) => match <[Series; 1]>::try_from(series) {
@@ -212,7 +213,7 @@ fn answer(question: &Question, data: Data) -> Result<Answer, String> {
                 values.extend(value);
                 values
             }
-            Err(none) if none.is_empty() => return Ok(Answer::none("the query finds no series")),
+            Err(none) if none.is_empty() => return Ok(None),
             Err(several) => {
                 let many = several.len();
                 return Err(format!("the query finds {many} series, not one; bring them together, as by sum()"));
@@ -223,9 +224,28 @@ fn answer(question: &Question, data: Data) -> Result<Answer, String> {
     if points.is_empty() {
         return Err("the query gives no numbers; of a histogram take histogram_quantile()".to_owned());
     }
+    let parsed = points.into_iter().map(|(seconds, number)| match number.parse() {
+        Ok(parsed) => Ok((seconds, parsed)),
+        Err(_) => Err(brief(format!("{number:?} is no number of Prometheus"))),
+    });
+    parsed.collect::<Result<_, _>>().map(Some)
+}
+
+/// The numbers of an answer that somebody saved.
+pub(super) fn saved(json: &[u8]) -> Result<Vec<(Timestamp, f64)>, String> {
+    let no_answer = |why: &str| format!("this is no answer of a Prometheus: {why}");
+    let body: Body = serde_json::from_slice(json).map_err(|error| no_answer(&error.to_string()))?;
+    if let Some(error) = body.error {
+        return Err(brief(format!("Prometheus answered: {error}")));
+    }
+    let found = points(body.data.ok_or_else(|| no_answer("it has no `data`"))?)?.unwrap_or_default();
+    Ok(found.into_iter().map(|(seconds, number)| (instant(seconds), number)).collect())
+}
+
+fn answer(question: &Question, data: Data) -> Result<Answer, String> {
+    let Some(points) = points(data)? else { return Ok(Answer::none("the query finds no series")) };
     let mut numbers = BTreeMap::new();
     for (seconds, number) in points {
-        let number: f64 = number.parse().map_err(|_| brief(format!("{number:?} is no number of Prometheus")))?;
         if let Some(at) = place(question, seconds) {
             numbers.insert(at, number);
         }
@@ -240,12 +260,15 @@ fn answer(question: &Question, data: Data) -> Result<Answer, String> {
     Ok(Answer { points: numbers, problem, ..Answer::default() })
 }
 
+fn instant(seconds: f64) -> Timestamp {
+    // Whole milliseconds of many thousand years are exact.
+    Timestamp::from_millis((seconds * 1000.0).round() as i64)
+}
+
 /// The instant of the question's that a point is for: the first that is not before it.
 fn place(question: &Question, seconds: f64) -> Option<Timestamp> {
     let step = question.step.millis().cast_signed().max(1);
-    // Whole milliseconds of many thousand years are exact.
-    let millis = (seconds * 1000.0).round() as i64;
-    let after = millis.checked_sub(question.from.as_millis())?;
+    let after = instant(seconds).as_millis().checked_sub(question.from.as_millis())?;
     let steps = after.checked_add(step - 1)?.div_euclid(step);
     let at = question.from.plus_millis(steps.checked_mul(step)?);
     (steps >= 0 && at <= question.to).then(|| question.ago.after(at))

@@ -132,6 +132,20 @@ impl Window {
         None
     }
 
+    /// The next instant at which it may open or close.
+    pub(super) fn turns(&self, now: Timestamp) -> Option<Timestamp> {
+        let start = Instant::from_millisecond(now.as_millis()).ok()?.to_zoned(self.zone().ok()?);
+        // Where clocks are put back, what was over is once more.
+        let leap = start.time_zone().following(start.timestamp()).next();
+        let leap = leap.map(|leap| Timestamp::from_millis(leap.timestamp().as_millisecond()));
+        let time = start.time();
+        let minute = i64::from(time.hour()) * 60 + i64::from(time.minute());
+        let millis = minute * 60_000 + i64::from(time.second()) * 1000 + i64::from(time.millisecond());
+        let today = |time| Some(now.plus_millis(i64::from(minutes(time)?) * 60_000 - millis));
+        let turns = [leap, today(&self.from), today(&self.until), self.opens(now)];
+        turns.into_iter().flatten().filter(|at| *at > now).min()
+    }
+
     fn on(&self, weekday: Weekday) -> bool {
         self.days.is_empty() || self.days.iter().any(|day| day.weekday() == weekday)
     }
@@ -181,6 +195,31 @@ mod tests {
     fn a_time_that_clocks_leap_over_is_the_first_after_it() {
         let window = window(&[], "02:30", "05:00", "Europe/Stockholm");
         assert_eq!(window.opens(at("2025-03-30T00:30:00Z")), Some(at("2025-03-30T01:30:00Z")));
+    }
+
+    #[test]
+    fn nothing_turns_between_its_turns() {
+        let windows = [
+            window(&[Day::Monday, Day::Friday], "09:00", "16:00", "Europe/Stockholm"),
+            window(&[], "01:30", "02:30", "Europe/Stockholm"),
+            window(&[], "00:00", "24:00", "UTC"),
+        ];
+        // Clocks are put back in the night to the 26th of October, and ahead in that to the 30th of March.
+        for (window, from) in windows.iter().flat_map(|window| ["2025-10-24", "2025-03-28"].map(|from| (window, from)))
+        {
+            let start = at(&format!("{from}T00:00:30Z"));
+            let mut next = start;
+            for minute in 0..5 * 24 * 60 {
+                let now = start.plus_millis(minute * 60_000);
+                let before = now.plus_millis(-60_000);
+                if minute > 0 && window.is_open(now) != window.is_open(before) {
+                    assert!(before < next && next <= now, "{window:?} turned by {now}, and is said to at {next}");
+                }
+                if next <= now {
+                    next = window.turns(now).unwrap_or(Timestamp::MAX);
+                }
+            }
+        }
     }
 
     #[test]

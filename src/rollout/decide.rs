@@ -74,6 +74,9 @@ pub struct Blocker {
     pub kind: BlockerKind,
     /// What exactly, and what to do about it.
     pub message: String,
+    /// The gate, the trigger, or whose word it is about, by its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// When it is gone, where the clock decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
@@ -117,7 +120,11 @@ pub enum BlockerKind {
 
 impl Blocker {
     pub(super) fn new(kind: BlockerKind, message: impl Into<String>) -> Blocker {
-        Blocker { kind, message: message.into(), until: None }
+        Blocker { kind, message: message.into(), about: None, until: None }
+    }
+
+    fn about(self, name: &str) -> Blocker {
+        Blocker { about: Some(name.to_owned()), ..self }
     }
 
     pub(super) fn until(kind: BlockerKind, message: impl Into<String>, until: Timestamp) -> Blocker {
@@ -172,6 +179,30 @@ pub fn decide(plan: &Plan, standing: &Standing, observations: &Observations, now
         (Phase::RollingBack, None) => decider.lower(Vec::new()),
         (_, None) => decider.wait(vec![lost(progress)], Vec::new()),
         (phase, Some(place)) => decider.at(phase, place, &standing.obstacles),
+    }
+}
+
+impl Plan {
+    /// What a gate finds.
+    pub(super) fn read_gate(
+        &self,
+        gate: &Gate,
+        progress: &Progress,
+        observations: &Observations,
+        now: Timestamp,
+    ) -> Reading {
+        Decider { plan: self, steps: &[], progress, observations, now }.gate(gate)
+    }
+
+    /// What a trigger finds.
+    pub(super) fn read_trigger(
+        &self,
+        trigger: &Trigger,
+        progress: &Progress,
+        observations: &Observations,
+        now: Timestamp,
+    ) -> Reading {
+        Decider { plan: self, steps: &[], progress, observations, now }.trigger(trigger)
     }
 }
 
@@ -262,15 +293,12 @@ impl Decider<'_> {
         let (step, next) = (&self.steps[place], self.steps.get(place + 1));
         let mut blockers = obstacles.to_vec();
         for (_, reading) in triggers {
-            match reading.finding {
-                Finding::Fails => {}
-                Finding::Holds | Finding::Pending => {
-                    blockers.push(Blocker::new(BlockerKind::Trigger, format!("the trigger {}", said(reading))));
-                }
-                Finding::NoData | Finding::Silence => {
-                    blockers.push(Blocker::new(BlockerKind::NoData, format!("the trigger {}", said(reading))));
-                }
-            }
+            let kind = match reading.finding {
+                Finding::Fails => continue,
+                Finding::Holds | Finding::Pending => BlockerKind::Trigger,
+                Finding::NoData | Finding::Silence => BlockerKind::NoData,
+            };
+            blockers.push(Blocker::new(kind, format!("the trigger {}", said(reading))).about(&reading.guard));
         }
         let soaked = step.soak.after(self.progress.entered);
         if soaked > self.now {
@@ -287,7 +315,7 @@ impl Decider<'_> {
                 Finding::Pending | Finding::Fails => BlockerKind::Gate,
                 Finding::NoData | Finding::Silence => BlockerKind::NoData,
             };
-            blockers.push(Blocker::new(kind, format!("the gate {}", said(reading))));
+            blockers.push(Blocker::new(kind, format!("the gate {}", said(reading))).about(&reading.guard));
         }
         for requirement in &step.requires {
             blockers.extend(self.missing(requirement, step));
@@ -315,11 +343,11 @@ impl Decider<'_> {
             _ => format!("`attest {what:?}`"),
         };
         match (given, requirement.valid_for) {
-            (None, _) => Some(Blocker::new(kind, format!("{what} is missing; {how} gives it"))),
+            (None, _) => Some(Blocker::new(kind, format!("{what} is missing; {how} gives it")).about(&what)),
             (Some(given), Some(valid)) if !requirement.counts(given, self.now) => {
                 let (author, at) = (&given.by.author, given.by.at);
                 let message = format!("{what}, given by {author} at {at}, was valid for {valid}; {how} gives it again");
-                Some(Blocker::new(kind, message))
+                Some(Blocker::new(kind, message).about(&what))
             }
             (Some(_), _) => None,
         }
@@ -493,18 +521,20 @@ impl Decider<'_> {
             let why = "traffic and health followed the rollback".to_owned();
             return self.done(Verdict::Verify, Transition::Verified, recovered(Recovery::Verified), why, readings);
         }
-        let missing: Vec<String> = not_yet.iter().map(|reading| said(reading)).collect();
         // Where it is only not known for long enough, it is waited for.
         let over = within <= self.now && not_yet.iter().any(known);
         if incident.recovery == Recovery::Awaited && over {
+            let missing: Vec<String> = not_yet.iter().map(|reading| said(reading)).collect();
             let why = format!("after the rollback it should be so, and is not: {}", missing.join("; "));
             return self.done(Verdict::Escalate, Transition::Escalated, recovered(Recovery::Escalated), why, readings);
         }
-        let blockers = missing.into_iter().map(|message| match incident.recovery {
-            Recovery::Awaited => Blocker::until(BlockerKind::Recovery, message, within),
-            _ => Blocker::new(BlockerKind::Recovery, message),
-        });
-        self.wait(blockers.collect(), readings)
+        let until = Some(within).filter(|_| incident.recovery == Recovery::Awaited);
+        let blocker = |reading: &&Reading| Blocker {
+            until,
+            ..Blocker::new(BlockerKind::Recovery, said(reading)).about(&reading.guard)
+        };
+        let blockers = not_yet.iter().map(blocker).collect();
+        self.wait(blockers, readings)
     }
 
     fn wait(&self, blockers: Vec<Blocker>, evidence: Vec<Reading>) -> Decision {

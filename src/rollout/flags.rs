@@ -155,7 +155,7 @@ impl Plan {
     }
 }
 
-fn frozen(state: &State, now: Timestamp) -> Option<Blocker> {
+pub(super) fn frozen(state: &State, now: Timestamp) -> Option<Blocker> {
     let frozen = state.frozen.as_ref().filter(|frozen| frozen.until.is_none_or(|until| now < until))?;
     let message = format!("changes are frozen by {}: {}; `unfreeze` lifts it", frozen.by.author, frozen.by.reason);
     Some(Blocker { until: frozen.until, ..Blocker::new(BlockerKind::Freeze, message) })

@@ -1,6 +1,6 @@
 //! What is measured, and whether gates and triggers find in it what they look for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -192,26 +192,44 @@ impl Plan {
         }
         let mut questions = Vec::new();
         for (name, back) in wanted {
-            let Some(metric) = self.metrics.get(name) else { continue };
-            let mut ask = |part, query: &str, arm: &str, ago: Period| {
-                let query = self.fill(query, arm, metric.window(), environment);
-                let (from, to) = (ago.before(back.before(now)), ago.before(now));
-                questions.push(Question { metric: name.to_owned(), part, query, from, to, step: self.interval(), ago });
-            };
-            ask(Part::Value, &metric.query, &self.arms.new, Period::ZERO);
-            match &metric.baseline {
-                Some(Baseline::Old) => ask(Part::Baseline, &metric.query, &self.arms.old, Period::ZERO),
-                Some(Baseline::Query(query)) => ask(Part::Baseline, query, &self.arms.new, Period::ZERO),
-                Some(Baseline::Ago(ago)) => ask(Part::Baseline, &metric.query, &self.arms.new, *ago),
-                Some(Baseline::Value(_)) | None => {}
-            }
-            if let Some(samples) = &metric.samples {
-                ask(Part::Samples, samples, &self.arms.new, Period::ZERO);
-            }
+            questions.extend(self.questions_of(name, environment, back.before(now), now));
         }
         // Last, for they look back on a whole step: what takes long must not keep the others from being answered.
         questions.extend(self.counting((gates, triggers), progress, environment, now));
         questions
+    }
+
+    /// What to ask of a stretch of time to know all that any step goes by: what a [`History`](super::History) of the plan is
+    /// made of.
+    pub fn questions_between(&self, environment: &str, from: Timestamp, to: Timestamp) -> Vec<Question> {
+        let steps = self.steps();
+        let after = self.after_rollback.as_ref();
+        let gates = steps.iter().flat_map(|step| &step.gates).chain(after.iter().flat_map(|after| &after.gates));
+        let triggers = steps.iter().flat_map(|step| &step.triggers);
+        let tests = gates.filter_map(Gate::test).chain(triggers.filter_map(Trigger::test));
+        let share = after.and_then(|after| after.share.as_deref());
+        let names: BTreeSet<&str> = tests.map(|test| test.metric).chain(share).collect();
+        names.into_iter().flat_map(|name| self.questions_of(name, environment, from, to)).collect()
+    }
+
+    /// What to ask of a metric for a stretch of time.
+    fn questions_of(&self, name: &str, environment: &str, from: Timestamp, to: Timestamp) -> Vec<Question> {
+        let Some(metric) = self.metrics.get(name) else { return Vec::new() };
+        let ask = |part, query: &str, arm: &str, ago: Period| {
+            let query = self.fill(query, arm, metric.window(), environment);
+            let (from, to) = (ago.before(from), ago.before(to));
+            Question { metric: name.to_owned(), part, query, from, to, step: self.interval(), ago }
+        };
+        let baseline = match &metric.baseline {
+            Some(Baseline::Old) => Some(ask(Part::Baseline, &metric.query, &self.arms.old, Period::ZERO)),
+            Some(Baseline::Query(query)) => Some(ask(Part::Baseline, query, &self.arms.new, Period::ZERO)),
+            Some(Baseline::Ago(ago)) => Some(ask(Part::Baseline, &metric.query, &self.arms.new, *ago)),
+            Some(Baseline::Value(_)) | None => None,
+        };
+        let samples = metric.samples.as_ref();
+        let samples = samples.map(|samples| ask(Part::Samples, samples, &self.arms.new, Period::ZERO));
+        let value = ask(Part::Value, &metric.query, &self.arms.new, Period::ZERO);
+        [Some(value), baseline, samples].into_iter().flatten().collect()
     }
 
     /// The gates and triggers that matter now, and the metric of the share of traffic.
@@ -262,10 +280,16 @@ impl Plan {
         let step = self.interval().millis().cast_signed();
         let grid = (0..points).map(|place| now.plus_millis(-step * i64::try_from(place).unwrap_or(i64::MAX)));
         let asked = grid.take_while(|at| *at >= since);
-        let measured: Vec<_> = asked.map(|at| Measured::at(at, metric, test, observations)).collect();
+        let known = |part| observations.get(&(test.metric.to_owned(), part));
+        // Looked up once, for some guards look back on thousands of instants.
+        let answers = [Part::Value, Part::Baseline, Part::Samples].map(|part| (part, known(part)));
+        let point = |at: Timestamp| {
+            let answer = |part| answers.iter().find(|(of, _)| *of == part).and_then(|(_, answer)| *answer);
+            Measured::of(metric, test.quantity, |part| answer(part)?.points.get(&at).copied())
+        };
+        let measured: Vec<_> = asked.map(point).collect();
         let newest = measured.first().copied().unwrap_or_default();
         (reading.value, reading.baseline, reading.samples) = (newest.number, newest.baseline, newest.samples);
-        let known = |part| observations.get(&(test.metric.to_owned(), part));
         reading.query = known(Part::Value).and_then(|answer| answer.query.clone());
         reading.note = [Part::Value, Part::Baseline, Part::Samples]
             .into_iter()
@@ -319,20 +343,19 @@ pub(super) fn most_points(interval: Period) -> Option<Period> {
 
 /// What is known of one instant.
 #[derive(Clone, Copy, Debug, Default)]
-struct Measured {
-    number: Option<f64>,
-    value: Option<f64>,
+pub(super) struct Measured {
+    /// What is held against the condition.
+    pub number: Option<f64>,
+    pub value: Option<f64>,
     baseline: Option<f64>,
     samples: Option<f64>,
     too_few: bool,
 }
 
 impl Measured {
-    fn at(at: Timestamp, metric: &Metric, test: &Test<'_>, observations: &Observations) -> Measured {
-        let known = |part| {
-            let answer = observations.get(&(test.metric.to_owned(), part))?;
-            answer.points.get(&at).copied().filter(|number: &f64| number.is_finite())
-        };
+    /// By what each part of the metric is there.
+    pub fn of(metric: &Metric, quantity: Quantity, part: impl Fn(Part) -> Option<f64>) -> Measured {
+        let known = |of| part(of).filter(|number: &f64| number.is_finite());
         let value = known(Part::Value);
         let baseline = match &metric.baseline {
             Some(Baseline::Value(value)) => Some(*value),
@@ -345,7 +368,7 @@ impl Measured {
             (Some(_), Some(minimum)) => samples.is_some_and(|samples| samples >= minimum),
             _ => true,
         };
-        let number = value.filter(|_| enough).and_then(|value| match test.quantity {
+        let number = value.filter(|_| enough).and_then(|value| match quantity {
             Quantity::Value => Some(value),
             Quantity::Delta => Some(value - baseline?),
             // What is the same is no worse and no better, if it is nothing, too. Against nothing, anything is infinitely more.

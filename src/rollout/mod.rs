@@ -43,6 +43,7 @@ mod plan;
 mod progress;
 mod report;
 mod sequential;
+mod simulate;
 mod status;
 mod verbs;
 
@@ -60,6 +61,10 @@ pub use plan::{
 };
 pub use progress::{Attested, Decided, Incident, Note, Passage, Phase, Progress, Recovery, Staircase, Transition};
 pub use report::{DecisionReport, IncidentReport, Report, RequirementReport, Spent, StepReport, StepState};
+pub use simulate::{
+    Assumption, Curve, Exposure, Happened, History, Moment, Outcome, People, Point, Scenario, Script, Simulation,
+    Threshold, Turned, Wait, simulate,
+};
 pub use status::{Mode, Status};
 pub use verbs::{Refusal, Verb};
 

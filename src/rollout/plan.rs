@@ -777,7 +777,7 @@ fn replace<G: Guard>(guards: &mut Vec<G>, guard: &G) {
 }
 
 /// What of a metric is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Quantity {
     /// Its value.

@@ -142,9 +142,9 @@ pub struct IncidentReport {
 }
 
 /// A stretch of time in which nothing of a rollout changed.
-struct Stay<'p> {
-    progress: &'p Progress,
-    until: Timestamp,
+pub(super) struct Stay<'p> {
+    pub progress: &'p Progress,
+    pub until: Timestamp,
 }
 
 impl Plan {
@@ -278,7 +278,7 @@ impl Plan {
 
 impl Stay<'_> {
     /// Where the time of this stay went.
-    fn spent(&self, steps: &[ResolvedStep]) -> Spent {
+    pub fn spent(&self, steps: &[ResolvedStep]) -> Spent {
         let from = self.progress.last.at;
         let all = between(from, self.until);
         match self.progress.phase {
@@ -301,7 +301,7 @@ fn between(from: Timestamp, until: Timestamp) -> Period {
 }
 
 impl Spent {
-    fn add(&mut self, other: &Spent) {
+    pub(super) fn add(&mut self, other: &Spent) {
         let sum = |a: Period, b: Period| Period::from_millis(a.millis() + b.millis());
         *self = Spent {
             active: sum(self.active, other.active),

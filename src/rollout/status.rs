@@ -114,12 +114,7 @@ impl Plan {
             Some(decision) => (decision.verdict, decision.blockers, decision.next, decision.evidence),
             None => {
                 let message = "it has not been started; `start` begins it";
-                (
-                    Verdict::Wait,
-                    vec![Blocker { kind: BlockerKind::Held, message: message.to_owned(), until: None }],
-                    None,
-                    Vec::new(),
-                )
+                (Verdict::Wait, vec![Blocker::new(BlockerKind::Held, message)], None, Vec::new())
             }
         };
         let by_hand = progress.map_or(Vec::new(), |progress| self.by_hand(name, progress, definitions, state));
@@ -137,7 +132,7 @@ impl Plan {
                  takes everyone off",
                 restored.join(", ")
             );
-            blockers.push(Blocker { kind: BlockerKind::Changed, message, until: None });
+            blockers.push(Blocker::new(BlockerKind::Changed, message));
         }
         Status {
             rollout: name.to_owned(),
@@ -167,7 +162,7 @@ impl Decision {
         self.blockers.retain(|blocker| !measured(blocker.kind));
         if self.blockers.len() < before {
             let message = "what gates and triggers measure was not looked at here; `--prometheus URL` shows it";
-            self.blockers.push(Blocker { kind: BlockerKind::NoData, message: message.to_owned(), until: None });
+            self.blockers.push(Blocker::new(BlockerKind::NoData, message));
         }
         // Whether traffic and health followed is not known either.
         if matches!(self.verdict, Verdict::Verify | Verdict::Escalate) {

@@ -3,6 +3,7 @@
 mod lint;
 mod report;
 mod run;
+mod simulate;
 mod status;
 
 use std::io::Write;
@@ -33,6 +34,7 @@ enum Command {
     Run(run::Run),
     Status(status::Status),
     Report(report::Report),
+    Simulate(simulate::Simulate),
     /// Begin a rollout: go to the first step
     #[command(after_help = "Example:
   flagstone rollout start gateway --environment production --store published \\
@@ -177,6 +179,7 @@ impl Rollout {
             Command::Run(run) => run.run(out),
             Command::Status(status) => status.run(out),
             Command::Report(report) => report.run(out),
+            Command::Simulate(simulate) => simulate.run(out),
             Command::Start(plain) => plain.run(out, Verb::Start, ("started", "would start")),
             Command::Advance(Advance { plain, role, step }) => {
                 plain.run(out, Verb::Advance { role, step }, ("approved", "would approve"))

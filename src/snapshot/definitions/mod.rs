@@ -67,7 +67,7 @@ use crate::Timestamp;
 use crate::rollout::Plan;
 use crate::snapshot::FlagType;
 pub(crate) use problem::{Path, did_you_mean, list};
-use problem::{Position, Step, sort};
+use problem::{Position, sort};
 use yaml::{Kind, Node};
 
 /// A text to read, and the name that problems call it by.
@@ -751,20 +751,7 @@ impl Definitions {
     fn locate(&self, path: &Path) -> Option<(&str, Position)> {
         let mut found: Option<(usize, &str, Position)> = None;
         for (name, root) in &self.origin.files {
-            let (mut node, mut place, mut depth) = (root, root.at, 0);
-            for step in &path.0 {
-                let next = match (&node.kind, step) {
-                    (Kind::Map(entries), Step::Key(key)) => entries
-                        .iter()
-                        .find(|(name, _)| name.text == *key)
-                        .map(|(name, node)| (node, node.place(name.at))),
-                    (Kind::List(items), Step::Index(index)) => items.get(*index).map(|node| (node, node.at)),
-                    _ => None,
-                };
-                let Some(next) = next else { break };
-                (node, place) = next;
-                depth += 1;
-            }
+            let (depth, place) = root.locate(path);
             if found.is_none_or(|(deepest, ..)| depth > deepest) {
                 found = Some((depth, name, place));
             }
@@ -792,6 +779,35 @@ impl Definitions {
     /// The names in a section of what could not be read.
     fn unread(&self, section: &'static str) -> impl Iterator<Item = &str> + Clone {
         self.origin.unread.iter().filter(move |(other, _)| *other == section).map(|(_, name)| name.as_str())
+    }
+}
+
+/// A text that says something else than definitions do, and where everything stands in it.
+pub(crate) struct Document<'s> {
+    name: &'s str,
+    root: Arc<Node>,
+}
+
+impl<'s> Document<'s> {
+    /// Reads it; an empty text is an empty map.
+    pub fn read<T: for<'n> Deserialize<'n>>(source: &'s Source) -> Result<(T, Document<'s>), Vec<Problem>> {
+        let nothing = || Arc::new(Node { at: Position { line: 1, column: 1 }, kind: Kind::Map(Vec::new()) });
+        let root = yaml::parse(&source.text).map(|root| root.unwrap_or_else(nothing));
+        let read = root.and_then(|root| Ok((yaml::read(&root, root.at)?, root)));
+        match read {
+            Ok((value, root)) => Ok((value, Document { name: &source.name, root })),
+            Err(error) => {
+                let path = Path(error.path.into_iter().rev().collect());
+                let problem = Problem::new(Severity::Error, &path, error.message, error.suggestion);
+                Err(vec![problem.at(error.at.map(|at| (source.name.as_str(), at)))])
+            }
+        }
+    }
+
+    /// Something that is wrong with what stands at the path.
+    pub fn problem(&self, path: &Path, message: impl Into<String>, suggestion: Option<String>) -> Problem {
+        let (_, place) = self.root.locate(path);
+        Problem::new(Severity::Error, path, message, suggestion).at(Some((self.name, place)))
     }
 }
 

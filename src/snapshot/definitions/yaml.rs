@@ -12,7 +12,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, StrInput, Tag};
 use serde::de::{self, DeserializeSeed, Deserializer, Expected, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
-use super::problem::{Position, Step, did_you_mean, list};
+use super::problem::{Path, Position, Step, did_you_mean, list};
 
 /// What compiling adds to the nesting stays below the 128 that a snapshot may have.
 const NESTING: usize = 120;
@@ -52,6 +52,24 @@ impl Node {
             Kind::Scalar { .. } => self.at,
             _ => name,
         }
+    }
+
+    /// The place that the path leads to, or as far as it leads, and how far that is.
+    pub fn locate(&self, path: &Path) -> (usize, Position) {
+        let (mut node, mut place, mut depth) = (self, self.at, 0);
+        for step in &path.0 {
+            let next = match (&node.kind, step) {
+                (Kind::Map(entries), Step::Key(key)) => {
+                    entries.iter().find(|(name, _)| name.text == *key).map(|(name, node)| (node, node.place(name.at)))
+                }
+                (Kind::List(items), Step::Index(index)) => items.get(*index).map(|node| (node, node.at)),
+                _ => None,
+            };
+            let Some((next, at)) = next else { break };
+            (node, place) = (next, at);
+            depth += 1;
+        }
+        (depth, place)
     }
 
     /// Whether this is how YAML writes that there is nothing.
