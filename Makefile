@@ -25,11 +25,16 @@ pkg: ## build the npm package into pkg/, print its sizes and check them
 	@.ci/install rust wasm-bindgen npm-package
 	@.ci/pkg
 
-bench: ## run the benchmarks: the engine alone, then `flagstone serve` under load
-	@.ci/install rust node wrk
-	cargo bench
-	cargo build --release --features control
-	node benches/server.mjs
+# What each part of `make bench` takes.
+PART ?= size javascript native server
+BENCH_size = rust wasm-bindgen npm-package benches
+BENCH_javascript = $(BENCH_size) chromium
+BENCH_native = rust
+BENCH_server = rust node wrk
+
+bench: ## measure sizes and JavaScript beside other systems, the native engine, the server under load (PART=javascript: that alone)
+	@.ci/install $(or $(foreach part,$(PART),$(BENCH_$(part))),node)
+	@PART="$(PART)" .ci/steps bench
 
 lint: ## formatting, clippy, rustdoc and TypeScript checks
 	@.ci/install rust wasm-bindgen npm

@@ -1,0 +1,136 @@
+// What a browser downloads to decide flags, or to have them decided elsewhere: each one's usual entry point, bundled and minified by
+// esbuild, and its WebAssembly, in bytes of brotli 11. Writes a table, and JSON, Markdown and a chart into target/bench.
+import { buildSync } from "esbuild";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { brotliCompressSync, constants } from "node:zlib";
+import { version } from "./contestants.mjs";
+import { report } from "./report.mjs";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const pkg = fileURLToPath(new URL("../pkg/", import.meta.url));
+
+/** Decide in the page. `wasm` is what is loaded beside the JavaScript. */
+const DECIDE = [
+  { name: "Flagstone", package: "flagstone", imports: "FlagstoneClient", wasm: "../pkg/flagstone_bg.wasm" },
+  {
+    name: "Flagstone, slim",
+    package: "flagstone",
+    from: "flagstone/slim",
+    imports: "FlagstoneClient",
+    wasm: "../pkg/slim/flagstone_bg.wasm",
+  },
+  { name: "GrowthBook", package: "@growthbook/growthbook", imports: "GrowthBook" },
+  { name: "ConfigCat", package: "configcat-js", imports: "getClient, User" },
+  { name: "Statsig", package: "@statsig/js-on-device-eval-client", imports: "StatsigOnDeviceEvalClient" },
+  { name: "flagd", package: "@openfeature/flagd-core", imports: "FlagdCore" },
+  { name: "Split", package: "@splitsoftware/splitio-browserjs", imports: "SplitFactory" },
+  {
+    name: "Flipt, slim",
+    package: "@flipt-io/flipt-client-js",
+    from: "@flipt-io/flipt-client-js/slim",
+    imports: "FliptClient",
+    wasm: "node_modules/@flipt-io/flipt-client-js/dist/flipt_engine_wasm_js_bg.wasm",
+  },
+  { name: "Flipt", package: "@flipt-io/flipt-client-js", imports: "FliptClient" },
+];
+
+/** Have a server decide. */
+const ASK = [
+  { name: "OpenFeature alone", package: "@openfeature/web-sdk", imports: "OpenFeature" },
+  { name: "LaunchDarkly 3", package: "launchdarkly-js-client-sdk", imports: "initialize" },
+  { name: "LaunchDarkly 4", package: "@launchdarkly/js-client-sdk", imports: "createClient" },
+  { name: "flagd", package: "@openfeature/flagd-web-provider", imports: "FlagdWebProvider", isProvider: true },
+  { name: "DevCycle", package: "@devcycle/js-client-sdk", imports: "initializeDevCycle" },
+  { name: "PostHog", package: "posthog-js", imports: "default" },
+];
+
+function brotli(bytes) {
+  const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length };
+  return brotliCompressSync(bytes, { params }).length;
+}
+
+/** What a page loads before anything happens: what is imported when it is needed is not among it. */
+function bundle({ from, imports, isProvider }) {
+  const provided = isProvider ? `export { OpenFeature } from "@openfeature/web-sdk";` : "";
+  const { outputFiles, metafile } = buildSync({
+    stdin: { contents: `export { ${imports} } from ${JSON.stringify(from)}; ${provided}`, resolveDir: here },
+    absWorkingDir: here,
+    outdir: "out",
+    bundle: true,
+    splitting: true,
+    minify: true,
+    write: false,
+    metafile: true,
+    format: "esm",
+    legalComments: "none",
+    define: { "process.env.NODE_ENV": '"production"' },
+    // What its manifest says for browsers; and what it loads when it is needed is installed where it is built.
+    alias: { "flagstone/slim": `${pkg}slim/browser.js`, flagstone: `${pkg}browser.js` },
+    nodePaths: [fileURLToPath(new URL("../pkg-templates/node_modules", import.meta.url))],
+    logLevel: "silent",
+  });
+  const size = { raw: 0, brotli: 0 };
+  const loaded = new Set();
+  const load = (output) => {
+    if (loaded.has(output)) return;
+    loaded.add(output);
+    const { contents } = outputFiles.find(({ path }) => path.endsWith(output));
+    size.raw += contents.length;
+    size.brotli += brotli(contents);
+    for (const { path, kind } of metafile.outputs[output].imports) if (kind === "import-statement") load(path);
+  };
+  load(Object.keys(metafile.outputs).find((output) => metafile.outputs[output].entryPoint === "<stdin>"));
+  return size;
+}
+
+function weigh(entry) {
+  const { name, package: of, from = of, imports, wasm, isProvider = false } = entry;
+  const javascript = bundle({ from, imports, isProvider });
+  const module = wasm === undefined ? undefined : readFileSync(new URL(wasm, import.meta.url));
+  return {
+    name,
+    package: of,
+    version: version(of),
+    entry: `${imports} of ${from}${isProvider ? ", OpenFeature of @openfeature/web-sdk" : ""}`,
+    javascript,
+    wasm: module && { raw: module.length, brotli: brotli(module) },
+    brotli: javascript.brotli + (module === undefined ? 0 : brotli(module)),
+  };
+}
+
+const sections = [
+  { title: "Decide in the page", entries: DECIDE.map(weigh) },
+  { title: "Ask a server, which decides", entries: ASK.map(weigh) },
+];
+const [ours] = sections[0].entries;
+const bytes = (size) => (size === undefined ? "–" : size.brotli.toLocaleString("en"));
+
+report("size", {
+  title: "What a browser downloads",
+  about: "What is imported from the entry point, bundled and minified by esbuild, and the WebAssembly beside it.",
+  note: "Bytes of brotli 11; what is loaded only when it is needed is not among them.",
+  conditions: { esbuild: version("esbuild") },
+  results: { sections },
+  tables: sections.map(({ title, entries }) => ({
+    title,
+    columns: ["", "entry point", "JavaScript", "WebAssembly", "together", "×"],
+    rows: entries.map(({ name, version, entry, javascript, wasm, brotli }) => [
+      `${name} ${version}`,
+      entry,
+      bytes(javascript),
+      bytes(wasm),
+      bytes({ brotli }),
+      (brotli / ours.brotli).toFixed(2),
+    ]),
+  })),
+  panels: sections.map(({ title, entries }) => ({
+    title,
+    unit: "KB",
+    rows: entries.map(({ name, brotli }) => {
+      const kilobytes = brotli / 1000;
+      const figure = { median: kilobytes, min: kilobytes, max: kilobytes };
+      return { name, isOurs: name.startsWith("Flagstone"), marks: [{ series: "brotli", figure }] };
+    }),
+  })),
+});
