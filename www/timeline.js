@@ -3,6 +3,7 @@
 const { start, end, percents, waits, curves, moments } = JSON.parse(document.getElementById("data").textContent);
 
 const lanes = document.querySelector(".lanes");
+const scrub = document.querySelector(".scrub");
 const first = lanes.querySelector(".plot");
 const cursor = document.createElement("i");
 const reader = document.querySelector(".reader");
@@ -14,6 +15,7 @@ const LONG = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: 
 cursor.className = "cursor";
 cursor.hidden = true;
 lanes.append(cursor);
+scrub.hidden = false;
 
 /** An element with text, never markup, in it. */
 function element(name, className, text) {
@@ -45,11 +47,11 @@ function show(time) {
     const [, text, found] = last(points, now) ?? [];
     if (text !== undefined) numbers.append(element("li", found, `${title} ${text}`));
   }
-  const happened = moments.findLast(([at]) => at === now);
-  const told = happened ? [element("p", "", happened[1])] : [];
+  const happened = moments.filter(([at]) => at === now).map(([, text]) => text);
+  const told = happened.map((text) => element("p", "", text));
   reader.replaceChildren(head, ...told, numbers);
-  lanes.setAttribute("aria-valuenow", String(Math.round(share * 100)));
-  lanes.setAttribute("aria-valuetext", [head.textContent, happened?.[1]].filter(Boolean).join(". "));
+  scrub.value = String(share * scrub.max);
+  scrub.setAttribute("aria-valuetext", [head.textContent, ...happened].join(". "));
 }
 
 function hide() {
@@ -66,22 +68,18 @@ lanes.addEventListener("pointermove", ({ clientX }) => {
   show(near ? near[0] : time);
 });
 lanes.addEventListener("pointerleave", () => {
-  if (document.activeElement !== lanes) hide();
+  if (document.activeElement !== scrub) hide();
 });
-lanes.addEventListener("blur", hide);
-lanes.addEventListener("focus", () => show(now ?? start));
+scrub.addEventListener("focus", () => show(now ?? start));
+scrub.addEventListener("blur", hide);
+scrub.addEventListener("input", () => show(start + (scrub.value / scrub.max) * (end - start)));
 
-lanes.addEventListener("keydown", (event) => {
-  if (event.target !== lanes) return;
+// From one thing that happened to the next.
+scrub.addEventListener("keydown", (event) => {
   const times = moments.map(([at]) => at);
-  const page = (end - start) / 10;
   const to = {
     ArrowRight: () => times.find((at) => at > now) ?? end,
     ArrowLeft: () => times.findLast((at) => at < now) ?? start,
-    PageUp: () => now + page,
-    PageDown: () => now - page,
-    Home: () => start,
-    End: () => end,
   }[event.key];
   if (!to) return;
   event.preventDefault();

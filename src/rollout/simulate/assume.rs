@@ -140,8 +140,9 @@ fn choose(metric: &Metric, wants: &[Want<'_>], now: Option<Numbers>) -> Numbers 
     let baselines: Vec<Option<f64>> = match &metric.baseline {
         None => vec![None],
         Some(Baseline::Value(value)) => vec![Some(*value)],
-        // As before is what is well where nothing else is said.
-        Some(_) => values.iter().copied().chain([100.0, 1.0]).map(Some).collect(),
+        // Where nobody compares, it is as before; else it is any number that leaves room for what is wanted.
+        Some(_) if !compares => vec![None],
+        Some(_) => [100.0].into_iter().chain(values.iter().copied()).chain([1.0]).map(Some).collect(),
     };
     let mut best: Option<(usize, bool, f64, Numbers)> = None;
     for baseline in baselines {
@@ -164,7 +165,9 @@ fn choose(metric: &Metric, wants: &[Want<'_>], now: Option<Numbers>) -> Numbers 
             }
         }
     }
-    best.map_or(Numbers { value: 0.0, baseline: None }, |(_, _, _, numbers)| numbers)
+    let numbers = best.map_or(Numbers { value: 0.0, baseline: None }, |(_, _, _, numbers)| numbers);
+    let as_before = metric.baseline.as_ref().map(|_| numbers.value);
+    Numbers { baseline: numbers.baseline.or(as_before), ..numbers }
 }
 
 /// Where what is wanted begins or ends, as values of the metric.

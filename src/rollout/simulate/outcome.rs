@@ -396,7 +396,8 @@ impl Simulator<'_> {
         let expected = self.plan.traffic.and_then(|traffic| traffic.users_per_day);
         Exposure {
             people: expected.map(|expected| expected * days),
-            percent_hours: millis.iter().map(|(percent, millis)| share(*percent) * millis / HOUR).sum(),
+            // The sum of nothing is −0.
+            percent_hours: 0.0 + millis.iter().map(|(percent, millis)| share(*percent) * millis / HOUR).sum::<f64>(),
             percent: millis.keys().next_back().copied().unwrap_or_default(),
         }
     }

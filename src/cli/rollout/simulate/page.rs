@@ -5,7 +5,9 @@ use std::fmt::Write;
 
 use base64ct::{Base64, Encoding};
 use flagstone::Timestamp;
-use flagstone::rollout::{BlockerKind, Curve, Outcome, Plan, Reading, Simulation};
+use flagstone::rollout::{
+    Action, BlockerKind, Curve, Exposure, Finding, Outcome, Period, Plan, Reading, Simulation, Threshold, Wait,
+};
 use serde_json::json;
 
 use super::axis::{instant, marks, span};
@@ -152,15 +154,14 @@ impl Page<'_> {
         if !time.held.is_zero() {
             tile("wait", "Held", &span(time.held), "until somebody resumed it");
         }
-        let people = |text: String| text.replacen("about ", "", 1);
-        tile("", "Let in, all in all", &people(telling::exposure(&simulation.exposed)), "");
+        let unit = if simulation.exposed.people.is_some() { "people, about" } else { "percent-hours" };
+        tile("", "Let in, all in all", &telling::figure(&simulation.exposed), unit);
         if let Some(turned) = simulation.rollbacks.last()
-            && let Some(exposed) = &turned.exposed_to_fault
+            && let (Some(exposed), Some(since)) = (&turned.exposed_to_fault, turned.fault_since)
+            && since < turned.at
         {
-            let more = turned.fault_since.map_or(String::new(), |since| {
-                format!("in {} until it was turned back", span(between(since, turned.at)))
-            });
-            tile("back", "Let in during the fault", &people(telling::exposure(exposed)), &more);
+            let more = format!("in {} until it was turned back", span(between(since, turned.at)));
+            tile("back", "Let in during the fault", &telling::figure(exposed), &more);
         }
         format!(r#"<dl class="tiles">{tiles}</dl>"#)
     }
@@ -220,10 +221,11 @@ impl Page<'_> {
         };
         format!(
             r##"<ul class="legend">{legend}</ul>
-<div class="lanes" tabindex="0" role="slider" aria-label="Instant of the timeline" aria-valuemin="0" aria-valuemax="100" aria-valuenow="0" aria-valuetext="the start">
+<div class="lanes">
 {lanes}
 <div class="axis" aria-hidden="true">{axis}</div>
 </div>
+<input type="range" class="scrub" min="0" max="1000" step="any" value="0" aria-label="Instant of the timeline" hidden>
 <div class="reader"><p class="quiet">Point at the timeline, or go along it with the arrow keys, to read what was so.</p></div>
 {hidden}
 <details><summary>As tables</summary>{tables}</details>"##
@@ -266,14 +268,40 @@ impl Page<'_> {
             let _ = write!(lines, r#"<path d="M{},0V100" class="decided {tone:?}"/>"#, self.x(one.moment.at));
         }
         self.told = told;
+        let names = self.names();
         let most = percents.iter().map(|(_, percent)| *percent).max().unwrap_or_default();
         let words = format!("The percent over time, up to {most} %");
         format!(
             r##"<div class="lane percent"><h4>Percent of people</h4>
+<div class="names" aria-hidden="true">{names}</div>
 <div class="plot"><p class="levels" aria-hidden="true"><span>100 %</span><span>50 %</span><span>0 %</span></p>
 <svg viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{words}"><defs><pattern id="hatch" width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0,0V8" class="hatching"/></pattern></defs>{bands}{levels}{lines}<path d="{line}V98H0Z" class="under"/><path d="{line}" class="over"/></svg>{marked}</div></div>
 "##
         )
+    }
+
+    /// The names of steps, where they begin and there is room for them.
+    fn names(&mut self) -> String {
+        const ROOM: f64 = 9.0;
+        const ROOM_ON_PHONES: f64 = 26.0;
+        let mut steps: Vec<(Timestamp, String)> = Vec::new();
+        for moment in &self.simulation.moments {
+            let step = moment.step.clone().unwrap_or_default();
+            if steps.last().is_none_or(|(_, last)| *last != step) {
+                steps.push((moment.at, step));
+            }
+        }
+        let ends: Vec<Timestamp> = steps.iter().skip(1).map(|(at, _)| *at).chain([self.simulation.end]).collect();
+        let mut names = String::new();
+        for ((from, step), until) in steps.into_iter().zip(ends) {
+            let (room, letters) = (self.x(until) - self.x(from), step.chars().count() as f64 + 1.0);
+            if step.is_empty() || room < letters * ROOM {
+                continue;
+            }
+            let class = if room < letters * ROOM_ON_PHONES { " short" } else { "" };
+            let _ = write!(names, r#"<span class="{}{class}">{}</span>"#, self.place(from), escaped(&step));
+        }
+        names
     }
 
     fn lane(&self, curve: &Curve, segments: &[Segment]) -> String {
@@ -289,18 +317,18 @@ impl Page<'_> {
         for threshold in &curve.thresholds {
             let (x, until) = (self.x(threshold.from), self.x(threshold.until));
             let ((from, _), (to, _)) = threshold.condition.bounds();
+            let kind = kind(threshold);
             if threshold.action.is_some() {
                 let (top, bottom) =
                     (if to.is_finite() { y(to) } else { 0.0 }, if from.is_finite() { y(from) } else { 100.0 });
                 let (width, height) = (until - x, bottom - top);
                 let _ = write!(
                     drawn,
-                    r#"<rect x="{x}" y="{top:.2}" width="{width:.2}" height="{height:.2}" class="zone"/>"#
+                    r#"<rect x="{x}" y="{top:.2}" width="{width:.2}" height="{height:.2}" class="zone {kind}"/>"#
                 );
             }
-            let class = if threshold.action.is_some() { "limit trigger" } else { "limit" };
             for limit in [from, to].into_iter().filter(|limit| limit.is_finite()) {
-                let _ = write!(drawn, r#"<path d="M{x},{:.2}H{until}" class="{class}"/>"#, y(limit));
+                let _ = write!(drawn, r#"<path d="M{x},{:.2}H{until}" class="limit {kind}"/>"#, y(limit));
             }
         }
         for told in self.told.iter().filter(|told| told.tone != Tone::Quiet) {
@@ -319,12 +347,16 @@ impl Page<'_> {
                 write!(drawn, r#"<path d="M{x},{rises}{:.2}H{until}" class="number {:?}"/>"#, y(number), segment.found);
             before = Some(y(number));
         }
+        for (at, guard) in telling::fired(self.simulation) {
+            let of = curve.thresholds.iter().any(|threshold| threshold.guard == guard && threshold.action.is_some());
+            let number = segments.iter().rfind(|segment| segment.from <= at).and_then(|segment| segment.number);
+            if let Some(number) = number.filter(|_| of) {
+                let _ = write!(drawn, r#"<path d="M{x},{y:.2}h0" class="fired"/>"#, x = self.x(at), y = y(number));
+            }
+        }
         let wanted: String = telling::wanted(curve)
             .into_iter()
-            .map(|(text, threshold)| {
-                let class = if threshold.action.is_some() { "wanted trigger" } else { "wanted" };
-                format!(r#"<span class="{class}">{}</span>"#, escaped(&text))
-            })
+            .map(|(text, threshold)| format!(r#"<span class="wanted {}">{}</span>"#, kind(threshold), escaped(&text)))
             .collect();
         let title = escaped(&telling::title(curve));
         let about = curve.description.as_ref().map_or(String::new(), |text| format!(r#" title="{}""#, escaped(text)));
@@ -345,7 +377,7 @@ impl Page<'_> {
             let lasts = span(between(*from, until));
             vec![instant(*from), lasts, format!("{percent} %")]
         });
-        table("Percent of people", &["From", "For", "Percent"], rows.collect())
+        table("Percent of people", "", &["From", "For", "Percent"], rows.collect())
     }
 
     fn decisions(&self) -> String {
@@ -392,7 +424,7 @@ impl Page<'_> {
 
     fn exposed(&self) -> String {
         let simulation = self.simulation;
-        let row = |what: String, exposed: &flagstone::rollout::Exposure| {
+        let row = |what: String, exposed: &Exposure| {
             let people =
                 exposed.people.map_or("—".to_owned(), |_| telling::exposure(exposed).replacen("about ", "", 1));
             let hours = format!("{:.0}", exposed.percent_hours);
@@ -401,12 +433,14 @@ impl Page<'_> {
         let mut rows = Vec::new();
         for turned in &simulation.rollbacks {
             rows.push(row(format!("until it was turned back, {}", instant(turned.at)), &turned.exposed));
-            if let (Some(exposed), Some(since)) = (&turned.exposed_to_fault, turned.fault_since) {
+            if let (Some(exposed), Some(since)) = (&turned.exposed_to_fault, turned.fault_since)
+                && since < turned.at
+            {
                 rows.push(row(format!("of them since {}, during the fault", instant(since)), exposed));
             }
         }
         rows.push(row("all in all".to_owned(), &simulation.exposed));
-        let table = table("", &["Let in", "People", "Percent-hours", "Most"], rows);
+        let table = table("", "Let in", &["Let in", "People", "Percent-hours", "Most"], rows);
         let reckoning = escaped(telling::reckoning(&simulation.exposed));
         format!(
             r#"<section class="card" aria-labelledby="exposed"><h3 id="exposed">Who is let in</h3>{table}<p class="quiet">{reckoning}</p></section>"#
@@ -414,18 +448,27 @@ impl Page<'_> {
     }
 
     fn waits(&self) -> String {
-        let waits = self.simulation.waits.iter().filter(|wait| wait.kind != BlockerKind::Soak);
-        let rows: Vec<Vec<String>> = waits
-            .map(|wait| {
-                let about = wait.about.clone().unwrap_or_else(|| wait.message.clone());
-                let step = wait.step.clone().unwrap_or_default();
-                vec![step, about, instant(wait.from), span(between(wait.from, wait.until))]
+        let mut rows: Vec<(&Wait, Vec<String>)> = Vec::new();
+        for wait in self.simulation.waits.iter().filter(|wait| wait.kind != BlockerKind::Soak) {
+            let about = wait.about.clone().unwrap_or_else(|| wait.message.clone());
+            let same =
+                |(other, _): &(&Wait, _)| (&other.step, other.from, other.until) == (&wait.step, wait.from, wait.until);
+            match rows.iter_mut().find(|row| same(row)) {
+                Some((_, all)) => all.push(about),
+                None => rows.push((wait, vec![about])),
+            }
+        }
+        let rows: Vec<Vec<String>> = rows
+            .into_iter()
+            .map(|(wait, about)| {
+                let (step, lasts) = (wait.step.clone().unwrap_or_default(), span(between(wait.from, wait.until)));
+                vec![step, about.join("; "), instant(wait.from), lasts]
             })
             .collect();
         if rows.is_empty() {
             return String::new();
         }
-        let table = table("", &["At", "For", "From", "Lasting"], rows);
+        let table = table("", "Waits", &["At", "For", "From", "Lasting"], rows);
         format!(
             r#"<section class="card" aria-labelledby="waits"><h3 id="waits">What it waits for, beside its soaks</h3>{table}</section>"#
         )
@@ -444,7 +487,7 @@ impl Page<'_> {
             };
             vec![metric, one.step.clone(), number(Some(one.value)), number(one.baseline), number(one.samples)]
         });
-        let table = table("", &["Metric", "From", "Value", "Baseline", "Samples"], rows.collect());
+        let table = table("", "Assumed", &["Metric", "From", "Value", "Baseline", "Samples"], rows.collect());
         format!(
             r#"<section class="card" aria-labelledby="assumed"><h3 id="assumed">What is assumed where nothing else is said</h3>{table}</section>"#
         )
@@ -477,6 +520,15 @@ impl Page<'_> {
             "moments": moments.collect::<Vec<_>>(),
         });
         data.to_string().replace('<', "\\u003c")
+    }
+}
+
+/// What a threshold is for, as style sheets have it.
+fn kind(threshold: &Threshold) -> &'static str {
+    match threshold.action {
+        None => "gate",
+        Some(Action::Hold | Action::StepDown) => "holds",
+        Some(Action::RollbackToPrevious | Action::Rollback) => "back",
     }
 }
 
@@ -531,7 +583,7 @@ fn said(curve: &Curve, segments: &[Segment]) -> String {
             .map(|segment| between(segment.from, segment.until).millis())
             .sum();
         if lasts > 0 {
-            text.push_str(&format!("; for {} {what}", span(flagstone::rollout::Period::from_millis(lasts))));
+            text.push_str(&format!("; for {} {what}", span(Period::from_millis(lasts))));
         }
     }
     text
@@ -549,11 +601,11 @@ fn table_of(curve: &Curve, segments: &[Segment]) -> String {
         let number = segment.number.map_or("—".to_owned(), |number| telling::written(number, of_percent));
         vec![instant(segment.from), span(between(segment.from, segment.until)), number, found.to_owned()]
     });
-    table(&telling::title(curve), &["From", "For", "Number", "It is"], rows.collect())
+    table(&telling::title(curve), "", &["From", "For", "Number", "It is"], rows.collect())
 }
 
 /// A table, whose cells are texts.
-fn table(caption: &str, heads: &[&str], rows: Vec<Vec<String>>) -> String {
+fn table(caption: &str, label: &str, heads: &[&str], rows: Vec<Vec<String>>) -> String {
     let figures: Vec<bool> = (0..heads.len())
         .map(|column| {
             let begins = |cell: &String| cell.starts_with(|c: char| c.is_ascii_digit() || c == '—' || c == '-');
@@ -561,7 +613,11 @@ fn table(caption: &str, heads: &[&str], rows: Vec<Vec<String>>) -> String {
                 && !rows.iter().any(|row| row[column].contains(':'))
         })
         .collect();
-    let class = |column: usize| if figures[column] { r#" class="figure""# } else { "" };
+    let class = |column: usize| match heads[column] {
+        _ if figures[column] => r#" class="figure""#,
+        "From" => r#" class="when""#,
+        _ => "",
+    };
     let head: String = heads
         .iter()
         .enumerate()
@@ -576,9 +632,10 @@ fn table(caption: &str, heads: &[&str], rows: Vec<Vec<String>>) -> String {
         0 => String::new(),
         more => format!(r#"<p class="quiet">and {more} more; --json has them all</p>"#),
     };
+    let label = escaped(if label.is_empty() { caption } else { label });
     let caption = if caption.is_empty() { String::new() } else { format!("<caption>{}</caption>", escaped(caption)) };
     format!(
-        r#"<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</div>"#
+        r#"<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</div>"#
     )
 }
 
@@ -589,10 +646,10 @@ fn evidence(readings: &[Reading]) -> String {
     let items = readings.iter().map(|reading| {
         let query = reading.query.as_ref().map_or(String::new(), |query| format!("<pre>{}</pre>", escaped(query)));
         let finding = match reading.finding {
-            flagstone::rollout::Finding::Holds => "holds",
-            flagstone::rollout::Finding::Pending => "not for long enough",
-            flagstone::rollout::Finding::Fails => "does not hold",
-            flagstone::rollout::Finding::NoData | flagstone::rollout::Finding::Silence => "no data",
+            Finding::Holds => "holds",
+            Finding::Pending => "not for long enough",
+            Finding::Fails => "does not hold",
+            Finding::NoData | Finding::Silence => "no data",
         };
         let kind = if reading.action.is_some() { "trigger" } else { "gate" };
         let (guard, measured) = (escaped(&reading.guard), escaped(&telling::measured(reading)));

@@ -2,7 +2,7 @@
 
 use flagstone::Timestamp;
 use flagstone::rollout::{
-    Action, BlockerKind, Curve, Exposure, Happened, Moment, Outcome, Quantity, Reading, Simulation, Threshold,
+    Action, BlockerKind, Curve, Exposure, Finding, Happened, Moment, Outcome, Quantity, Reading, Simulation, Threshold,
     Transition, Turned,
 };
 use flagstone::snapshot::definitions::Percent;
@@ -144,10 +144,18 @@ pub fn spent(simulation: &Simulation) -> String {
 /// Who was let in.
 pub fn exposure(exposed: &Exposure) -> String {
     match exposed.people {
-        Some(people) if people > 0.0 && people < 1.0 => "less than one person".to_owned(),
         Some(people) if people.round() == 1.0 => "about 1 person".to_owned(),
-        Some(people) => format!("about {} people", thousands(people.round().max(0.0) as u64)),
-        None => format!("{} percent-hours", number(exposed.percent_hours)),
+        Some(_) => format!("about {} people", figure(exposed)),
+        None => format!("{} percent-hours", figure(exposed)),
+    }
+}
+
+/// The number of people who were let in, or of percent-hours where people are not known.
+pub fn figure(exposed: &Exposure) -> String {
+    match exposed.people {
+        Some(people) if people > 0.0 && people < 0.5 => "less than one".to_owned(),
+        Some(people) => thousands(people.round().max(0.0) as u64),
+        None => number(exposed.percent_hours),
     }
 }
 
@@ -156,9 +164,9 @@ pub fn exposed(turned: &Turned) -> String {
     let mut text = format!("{} let in until then", exposure(&turned.exposed));
     if let (Some(exposed), Some(since)) = (&turned.exposed_to_fault, turned.fault_since) {
         let lasted = span(between(since, turned.at));
-        text.push_str(&match exposed.percent_hours > 0.0 {
-            true => format!(", {} of them during the fault ({lasted})", exposure(exposed).replacen("about ", "", 1)),
-            false => ", none of them during the fault".to_owned(),
+        text.push_str(&match since < turned.at && exposed.percent_hours > 0.0 {
+            true => format!(", {} of them during the fault ({lasted})", figure(exposed)),
+            false => ", and turned back the moment that the fault was seen".to_owned(),
         });
     }
     text
@@ -302,6 +310,21 @@ fn found(curve: &Curve, at: Timestamp, number: Option<f64>) -> Found {
         _ => Found::Fine,
     };
     here.map(of).max().unwrap_or(Found::Unwatched)
+}
+
+/// The triggers that fired, and when.
+pub fn fired(simulation: &Simulation) -> impl Iterator<Item = (Timestamp, &str)> {
+    let acts = |what: &Happened| {
+        use Transition::{Held, RolledBack, SteppedDown};
+        matches!(what, Happened::Transition(Held | RolledBack | SteppedDown))
+    };
+    let moments = simulation.moments.iter().filter(move |moment| acts(&moment.what));
+    moments.flat_map(|moment| {
+        let open = |reading: &&Reading| {
+            reading.action.is_some() && matches!(reading.finding, Finding::Holds | Finding::Silence)
+        };
+        moment.evidence.iter().filter(open).map(|reading| (moment.at, reading.guard.as_str()))
+    })
 }
 
 /// Whether anything is to be seen on a curve.

@@ -242,8 +242,15 @@ impl Canvas<'_> {
             Some(Found::NoData) => ('?', YELLOW),
             _ => (' ', DIM),
         });
+        let mut found: Vec<(char, Style)> = found.collect();
+        // What fired at once was so for no time at all.
+        for (at, guard) in telling::fired(self.simulation) {
+            if curve.thresholds.iter().any(|threshold| threshold.guard == guard && threshold.action.is_some()) {
+                found[self.column(at)] = ('✗', RED);
+            }
+        }
         let label = if low.is_finite() { telling::written(low, of_percent) } else { String::new() };
-        self.line(out, &label, &found.collect::<Vec<_>>())
+        self.line(out, &label, &found)
     }
 }
 
