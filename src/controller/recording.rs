@@ -59,7 +59,7 @@ impl Recording {
     /// # Errors
     ///
     /// A stretch that makes no sense, and a Prometheus that answers nothing at all. What it cannot answer else is no data, and
-    /// [`RecordedSeries::problem`] says why.
+    /// its `problem` says why.
     pub async fn ask(
         prometheus: &Prometheus,
         (rollout, plan): (&str, &Plan),
