@@ -32,7 +32,7 @@ use crate::snapshot::definitions::{Document, Path, Percent, Problem, Source, did
 /// let problems = Script::read(&Source::new("history.yaml", "events: [{at: 1d, metric: eror, value: 1}]"), &plan);
 /// assert_eq!(
 ///     problems.unwrap_err()[0].to_string(),
-///     "history.yaml:1:28: error: the plan has no metric `eror`, expected one of `errors`"
+///     "history.yaml:1:27: error: the plan has no metric `eror`, expected one of `errors`"
 /// );
 /// # Ok::<(), serde_json::Error>(())
 /// ```
