@@ -106,6 +106,12 @@ impl VariableNames {
         document.check().map_err(|fault| wrong(fault.text()))?;
         Ok(VariableNames { names })
     }
+
+    /// The names of the variables that pin a flag, `FLAGSTONE_PIN_…` being the last.
+    pub fn of(&self, flag: &str) -> Vec<String> {
+        let own = self.names.iter().filter(|name| name.flags.iter().any(|other| other == flag));
+        own.map(|name| name.variable.clone()).chain([format!("{PREFIX}{}", variable_of(flag))]).collect()
+    }
 }
 
 fn name(document: &Document<'_>, entry: Id) -> Name {

@@ -1666,6 +1666,175 @@ fn snapshots_are_renewed() {
     assert_eq!(place.newest()["version"], 3);
 }
 
+/// A rollout of three flags, and code that asks for them.
+fn project_to_clean_up() -> Place {
+    let place = Place::new();
+    place.run(&["init"]).good();
+    let flags = "
+hashSalt: 7b0d2a64c9e1f538a4b60c7e19d2835f
+flags:
+  use_new_gateway: {salt: g-1, default: {ramp: {percent: 0, serve: on}}}
+  beta: {salt: g-1, default: {ramp: {percent: 0, serve: on}}}
+  other: {salt: other-1, prerequisites: [{flag: use_new_gateway, variant: on}], default: on}
+rollouts:
+  gateway:
+    flags: [use_new_gateway, beta]
+    triggers: [{signal: bug}]
+    steps:
+      - {percent: 50}
+      - {percent: 100}
+      - {name: cleanup, cleanup: true, requires: [{attestation: Old gateway removed}]}
+";
+    place.write("flags.yaml", flags);
+    place.publish(&["--reason", "A start"]).good();
+    for folder in ["src", "build", "docs", "deploy"] {
+        fs::create_dir(place.path(folder)).unwrap();
+    }
+    place.write(".gitignore", "build/\n");
+    place.write("build/out.js", "flags.boolean('use_new_gateway');\n");
+    place.write("src/call.ts", "import x;\nif (flags.boolean(\"use_new_gateway\", false)) {\n  useNewGateway();\n}\n");
+    // Neither is it: a longer word, and `beta` where it is not the flag's name.
+    place.write("src/other.ts", "const reuse_new_gateway = 'beta test', beta = 1;\nflags.boolean('beta');\n");
+    place.run(&["types", "flags.yaml", "--language", "rust", "--out", "src/flags.rs"]).good();
+    place.write("src/main.rs", "let on = client.boolean(flags::BETA);\n");
+    place.write("src/picture.png", "\0\0use_new_gateway\n");
+    place.write("docs/runbook.md", "Turn `use_new_gateway` off.\n");
+    place.write("deploy/board.json", r#"{"panels": [{"expr": "sum(calls{flag=\"use_new_gateway\"})"}]}"#);
+    place.write("deploy/compose.yml", "environment:\n  FLAGSTONE_PIN_USE_NEW_GATEWAY: on\n  NEW_GATEWAY: on\n");
+    place.write("variables.json", r#"[{"variable": "NEW_GATEWAY", "flag": "use_new_gateway", "sets": "variant"}]"#);
+    place
+}
+
+impl Place {
+    /// What the controller does, as often as there is something to do.
+    fn control(&self, times: usize) {
+        let run = ["rollout", "run", "--once", "--environment", "production", "--store", "published", "--log", "error"];
+        for _ in 0..times {
+            self.run(&[&run[..], &["--key", "keys/production.private.jwk"]].concat()).good();
+        }
+    }
+
+    fn clean_up(&self, arguments: &[&str]) -> Run {
+        let cleanup = ["rollout", "cleanup", "gateway", "--store", "published", "--source", ".", "--keys", KEYS];
+        self.run(&[&cleanup[..], arguments].concat())
+    }
+}
+
+#[test]
+fn a_cleanup_finds_where_flags_are_named() {
+    let place = project_to_clean_up();
+    place.write_log(&["rollout", "start", "gateway"]).good();
+    place.control(2);
+    let run = place.clean_up(&["--json", "--variables", "variables.json"]).good();
+    let found = run.json();
+    let kinds = ["code", "definitions", "dashboard", "documentation", "generated"];
+    let of = |kind: &str| -> Vec<String> {
+        let places = found["places"].as_array().unwrap().iter().filter(|place| place["kind"] == *kind);
+        places
+            .map(|place| {
+                format!("{}:{} {}", place["file"].as_str().unwrap(), place["line"], place["spelling"].as_str().unwrap())
+            })
+            .collect()
+    };
+    assert_eq!(kinds.map(|kind| of(kind).len()).iter().sum::<usize>(), found["places"].as_array().unwrap().len());
+    assert_eq!(
+        of("code"),
+        [
+            "deploy/compose.yml:2 FLAGSTONE_PIN_USE_NEW_GATEWAY",
+            "deploy/compose.yml:3 NEW_GATEWAY",
+            "src/call.ts:2 use_new_gateway",
+            "src/call.ts:3 useNewGateway",
+            "src/main.rs:1 BETA",
+            "src/other.ts:2 beta",
+            "variables.json:1 use_new_gateway",
+        ]
+    );
+    assert_eq!(
+        of("definitions"),
+        [
+            "flags.yaml:4 use_new_gateway",
+            "flags.yaml:5 beta",
+            "flags.yaml:6 use_new_gateway",
+            "flags.yaml:9 beta",
+            "flags.yaml:9 use_new_gateway"
+        ]
+    );
+    assert_eq!(of("dashboard"), ["deploy/board.json:1 use_new_gateway"]);
+    assert_eq!(of("documentation"), ["docs/runbook.md:1 use_new_gateway"]);
+    assert!(of("generated").iter().all(|place| place.starts_with("src/flags.rs:")) && !of("generated").is_empty());
+    assert_eq!(found["cleanup"]["flags"][0]["neededBy"], json!(["other"]));
+    assert_eq!(found["cleanup"]["tooEarly"], json!([]));
+
+    let list = place.clean_up(&[]).good();
+    for line in [
+        "# Cleanup after the rollout `gateway`\n",
+        "all that 50% asks for is so.\n",
+        "- [x] `use_new_gateway` serves `on` to everyone\n",
+        "Where `use_new_gateway` is asked for, write what is done for `true`.\n",
+        "\n`src/call.ts`\n\n- [ ] line 2: `if (flags.boolean(\"use_new_gateway\", false)) {`\n- [ ] line 3: `useNewGateway();`\n",
+        "- [ ] `src/flags.rs` is written anew by `flagstone types`, last of all\n",
+        "- [ ] `sum(increase(flagstone_guard_calls_total{flag=\"beta\"}[7d]))` is 0",
+        "- [ ] `other` needs it no more: take the prerequisite `use_new_gateway` out first\n",
+        "- [ ] The plan `gateway`: move it to where plans are kept that are over\n",
+        "- [ ] `flagstone rollout attest gateway 'Old gateway removed'`\n",
+    ] {
+        assert!(list.out.contains(line), "{line:?}:\n{}", list.out);
+    }
+    assert!(list.err.contains("note: 6 lines of code in "), "{}", list.err);
+    // What is searched can be part of it, and the store is none of it wherever that is.
+    let part = ["rollout", "cleanup", "gateway", "--store", "published", "--keys", KEYS, "--json", "--source"];
+    let found = place.run(&[&part[..], &["src", "--source", "src/call.ts"]].concat()).good().json();
+    assert_eq!(found["files"], json!(6), "{found}");
+    let files: Vec<_> = found["places"].as_array().unwrap().iter().map(|place| place["file"].clone()).collect();
+    assert_eq!(files.iter().filter(|file| **file == json!("src/call.ts")).count(), 2, "each place once: {files:?}");
+    assert_eq!(place.run(&[&part[..], &["published"]].concat()).good().json()["places"], json!([]));
+
+    place.edit("flags.yaml", "beta: {salt: g-1,", "beta: {salt: g-1, expires: 2026-01-01,");
+    let stale = place.run(&["stale", "flags.yaml", "--now", "2026-02-01T00:00:00Z"]).out;
+    assert!(stale.contains("`flagstone rollout cleanup gateway --source DIR` finds where it is asked for"), "{stale}");
+}
+
+#[test]
+fn a_cleanup_waits_until_it_is_time() {
+    let place = project_to_clean_up();
+    let early = "it is too early to clean up after `gateway`: ";
+    let why = |why: &str| format!("{early}{why}");
+    let unstarted =
+        why("the rollout was not started; use_new_gateway is at 0%; beta is at 0%; --anyway looks before it is time");
+    place.clean_up(&[]).bad(1, &[&unstarted]);
+    place.write_log(&["rollout", "start", "gateway"]).good();
+    place.clean_up(&[]).bad(1, &[&why("the rollout is at 50%, and not at cleanup yet; use_new_gateway is at 50%")]);
+    let anyway = place.clean_up(&["--anyway"]).good();
+    assert!(anyway.err.contains(&format!("warning: {early}")), "{}", anyway.err);
+    for line in [
+        "not everyone is on the new path.\n",
+        "**It is too early:**\n\n- the rollout is at 50%",
+        "- [ ] `beta` serves `on`",
+    ] {
+        assert!(anyway.out.contains(line), "{line:?}:\n{}", anyway.out);
+    }
+    place.control(2);
+    place.clean_up(&[]).good();
+    place.write_log(&["kill", "beta"]).good();
+    place.clean_up(&[]).bad(1, &[&why("beta is killed")]);
+    place.write_log(&["restore", "beta"]).good();
+    place.write_log(&["rollout", "attest", "gateway", "Old gateway removed"]).good();
+    place.control(1);
+    let list = place.clean_up(&[]).good().out;
+    assert!(list.contains("- [x] Old gateway removed: dana@example.com") && !list.contains("rollout attest"), "{list}");
+    place.write_log(&["rollout", "rollback", "gateway"]).good();
+    place.clean_up(&[]).bad(1, &[&why("the rollout was turned back; use_new_gateway is killed; beta is killed")]);
+
+    let other =
+        |arguments: &[&str]| place.run(&[&["rollout", "cleanup"], arguments, &["--store", "published"]].concat());
+    other(&["gatewya", "--source", ".", "--keys", KEYS])
+        .bad(2, &["there is no rollout `gatewya`; did you mean `gateway`?"]);
+    other(&["gateway", "--source", ".", "--keys", KEYS, "--anyway", "--source", "nowhere"])
+        .bad(3, &["nowhere: there is no such folder"]);
+    other(&["gateway", "--source", "."]).bad(2, &["give the trusted keys with --keys"]);
+    other(&["gateway", "--keys", KEYS]).bad(2, &["--source <DIR>"]);
+}
+
 #[test]
 fn advice_on_a_plan_has_its_place_and_its_code() {
     let place = Place::new();

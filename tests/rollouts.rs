@@ -472,6 +472,43 @@ mod chat {
     }
 
     #[tokio::test]
+    async fn it_is_cleaned_up_once_its_soak_is_over() {
+        let mut world = world().await;
+        assert_eq!(
+            world.cleanup("chat").await.too_early,
+            ["the rollout was not started", "useNewArchitecture is at 0%"]
+        );
+        world.start("chat").await;
+        let way = world.go_on_to("chat", "full").await;
+        let full = way.last().unwrap().1;
+        let early = world.cleanup("chat").await;
+        assert_eq!(early.too_early, ["the rollout is at full, and not at legacy deprecation yet"]);
+        assert_eq!(early.since, Some(full));
+        world.go_on_to("chat", "legacy deprecation").await;
+        let over = world.now.plus_millis(90 * DAY);
+        let until = over.to_string().replace('T', " ").replace(":00Z", " UTC");
+        assert_eq!(world.cleanup("chat").await.too_early, [format!("legacy deprecation lasts until {until}")]);
+        world.now = over;
+        let cleanup = world.cleanup("chat").await;
+        assert_eq!(cleanup.too_early, [""; 0]);
+        // Since everyone was let in, and not since the step that it is at.
+        assert_eq!(cleanup.since, Some(full));
+        assert_eq!(cleanup.decision.unwrap().reason, "all that 3c 75% asks for is so");
+        assert_eq!(cleanup.segments, ["beta"]);
+        let flag = &cleanup.flags[0];
+        assert_eq!((flag.flag.as_str(), flag.variant.as_deref(), &flag.value), (FLAG, Some("on"), &Some(true.into())));
+        assert_eq!(flag.pins.keys().collect::<Vec<_>>(), ["development", "staging"]);
+        let set: Vec<&String> = cleanup.set.keys().collect();
+        assert_eq!(set[0], "enableAGUIEvents", "what the rollout set besides is as defined once it is gone: {set:?}");
+        assert_eq!(cleanup.requires, ["Legacy architecture removed"]);
+        assert!(cleanup.queries["errorRate"].contains(r#"architecture="new"}[5m]"#), "{:?}", cleanup.queries);
+        // What somebody did by hand counts.
+        world.operate("ana", &[Operation::Kill(Target::Flag(FLAG.to_owned()))]).await;
+        let killed = world.cleanup("chat").await;
+        assert_eq!((killed.too_early, killed.since), (vec![format!("{FLAG} is killed")], None));
+    }
+
+    #[tokio::test]
     async fn only_product_says_go() {
         let mut world = world().await;
         world.start("chat").await;

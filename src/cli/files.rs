@@ -206,15 +206,15 @@ impl Project {
 
 /// What this process's environment variables pin, those included that a file names.
 pub fn variable_pins(names: Option<&Path>) -> Result<VariablePins, Failure> {
-    let names = match names {
-        Some(path) => {
-            let wrong = |error: &dyn std::fmt::Display| Failure::File(format!("{}: {error}", path.display()));
-            let text = String::from_utf8(read(path)?).map_err(|error| wrong(&error))?;
-            VariableNames::from_json(&text).map_err(|error| wrong(&error))?
-        }
-        None => VariableNames::default(),
-    };
-    VariablePins::from_environment(&names).map_err(|error| Failure::Usage(error.to_string()))
+    VariablePins::from_environment(&variable_names(names)?).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// The names of environment variables that a file has, where there is one.
+pub fn variable_names(path: Option<&Path>) -> Result<VariableNames, Failure> {
+    let Some(path) = path else { return Ok(VariableNames::default()) };
+    let wrong = |error: &dyn std::fmt::Display| Failure::File(format!("{}: {error}", path.display()));
+    let text = String::from_utf8(read(path)?).map_err(|error| wrong(&error))?;
+    VariableNames::from_json(&text).map_err(|error| wrong(&error))
 }
 
 /// A file in a folder, without a `./` that says nothing.

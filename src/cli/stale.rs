@@ -2,6 +2,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use flagstone::Timestamp;
+use flagstone::rollout::Plan;
 use flagstone::snapshot::definitions::{StaleReason, stale};
 
 use crate::answer::{Answer, BOLD, DIM, Failure, GREEN, count, write_json};
@@ -9,7 +10,8 @@ use crate::files::Project;
 
 /// Name the flags that have had their time
 ///
-/// A flag is stale when it is past its `expires`, or serves the same variant to everyone. Exits with 1 if there is one.
+/// A flag is stale when it is past its `expires`, or serves the same variant to everyone. Exits with 1 if there is one. Where code
+/// still asks for the flags of a rollout, `flagstone rollout cleanup` finds.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   flagstone stale
@@ -43,6 +45,13 @@ impl Stale {
                         StaleReason::Expired(at) => writeln!(out, "    expired {at}")?,
                         StaleReason::SameForEveryone(variant) => writeln!(out, "    everyone gets `{variant}`")?,
                     }
+                }
+                let moves = |(name, plan): (&'_ String, &Plan)| plan.flags.contains(&stale.flag).then(|| name.clone());
+                if let Some(rollout) = definitions.rollouts.iter().find_map(moves) {
+                    writeln!(
+                        out,
+                        "    `flagstone rollout cleanup {rollout} --source DIR` finds where it is asked for"
+                    )?;
                 }
             }
             writeln!(out, "{} of {} stale", found.len(), count(definitions.flags.len(), "flag"))?;

@@ -147,8 +147,7 @@ fn object<'n>(members: impl Iterator<Item = (&'n String, String)>) -> String {
 
 fn rust(definitions: &Definitions) -> String {
     let mut text = HEAD.to_owned();
-    let (mut constants, mut enums) = (Names::default(), Names::default());
-    for (key, flag) in &definitions.flags {
+    for ((key, flag), (constant, name)) in definitions.flags.iter().zip(rust_names(definitions)) {
         text.push('\n');
         for line in about(flag) {
             let _ = writeln!(text, "{}", format!("/// {}", doc(&line)).trim_end());
@@ -160,14 +159,28 @@ fn rust(definitions: &Definitions) -> String {
         let values: BTreeMap<_, _> = flag.all_variants().iter().map(|(n, v)| (n.clone(), v.to_string())).collect();
         let list: Vec<_> = values.iter().map(|(name, value)| format!("{} = {value}", doc(name))).collect();
         let _ = writeln!(text, "/// A {} flag: {}.", kind.name(), doc(&list.join(", ")));
-        let constant = constants.unique(identifier(key.to_shouty_snake_case(), "FLAG"), "_");
         let _ = writeln!(text, "pub const {constant}: &str = {};", rust_string(key));
-        if kind == FlagType::String {
-            let name = enums.unique(identifier(key.to_upper_camel_case(), "Flag"), "");
+        if let Some(name) = name {
             rust_enum(&mut text, &name, &constant, flag);
         }
     }
     text
+}
+
+/// What each flag is called in Rust: its constant, and the enum of a string flag.
+pub fn rust_names(definitions: &Definitions) -> Vec<(String, Option<String>)> {
+    let (mut constants, mut enums) = (Names::default(), Names::default());
+    let names = definitions.flags.iter().map(|(key, flag)| {
+        let is_string = flag.variant_type() == Some(FlagType::String);
+        let name = is_string.then(|| enums.unique(identifier(key.to_upper_camel_case(), "Flag"), ""));
+        (constants.unique(identifier(key.to_shouty_snake_case(), "FLAG"), "_"), name)
+    });
+    names.collect()
+}
+
+/// What code begins with that this verb has written.
+pub fn is_generated(code: &[u8]) -> bool {
+    code.starts_with(HEAD.as_bytes())
 }
 
 fn rust_enum(text: &mut String, name: &str, constant: &str, flag: &Flag) {

@@ -32,6 +32,7 @@
 
 mod advice;
 mod calendar;
+mod cleanup;
 mod condition;
 mod counts;
 mod decide;
@@ -49,6 +50,7 @@ mod verbs;
 
 pub use advice::Advice;
 pub use calendar::{Day, Freeze, Window};
+pub use cleanup::{Cleanup, FlagCleanup, Place, PlaceKind};
 pub use condition::Condition;
 pub use counts::{Arm, Count};
 pub use decide::{Blocker, BlockerKind, CONTROLLER, Decision, Standing, To, Verdict, decide};

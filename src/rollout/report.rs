@@ -583,13 +583,13 @@ fn found(reading: &Reading) -> (&'static str, &'static str) {
 const MINUTE: u64 = 60_000;
 
 /// As much of a length of time as anybody wants to know: minutes, or seconds below one.
-fn coarse(period: Period) -> String {
+pub(super) fn coarse(period: Period) -> String {
     let unit = if period.millis() >= MINUTE { MINUTE } else { 1000 };
     Period::from_millis(period.millis() / unit * unit).to_string()
 }
 
 /// An instant to the minute.
-fn minute(at: Timestamp) -> String {
+pub(super) fn minute(at: Timestamp) -> String {
     let text = at.to_string();
     match (text.get(..10), text.get(11..16)) {
         (Some(day), Some(time)) if text.ends_with('Z') => format!("{day} {time} UTC"),
@@ -602,7 +602,7 @@ fn day(at: Timestamp) -> String {
 }
 
 /// What others wrote must neither end a cell of a table nor begin a heading, a list, or markup.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use flagstone::rollout::{
-    Answer, BlockerKind, CONTROLLER, Decision, Observations, Part, Phase, Plan, Progress, Question, Report, Status,
-    Verb, Verdict,
+    Answer, BlockerKind, CONTROLLER, Cleanup, Decision, Observations, Part, Passage, Phase, Plan, Progress, Question,
+    Report, Status, Verb, Verdict,
 };
 use flagstone::snapshot::SigningKey;
 use flagstone::snapshot::definitions::{Definitions, Options, Source, State, compile};
@@ -189,10 +189,20 @@ impl World {
         Ok(())
     }
 
+    async fn passages(&self, rollout: &str) -> Vec<Passage> {
+        self.operator.log().passages(rollout, None, usize::MAX).await.unwrap()
+    }
+
+    /// What is left to do of it.
+    pub async fn cleanup(&self, rollout: &str) -> Cleanup {
+        let passages = self.passages(rollout).await;
+        self.plan(rollout).cleanup(rollout, "production", &self.definitions, &self.state, &passages, self.now)
+    }
+
     /// What `flagstone rollout report` writes now, of the last so many days.
     pub async fn report(&self, rollout: &str, days: i64) -> Report {
         let (plan, status) = (self.plan(rollout), self.status(rollout));
-        let passages = self.operator.log().passages(rollout, None, usize::MAX).await.unwrap();
+        let passages = self.passages(rollout).await;
         plan.report("production", status, &passages, self.now.plus_millis(-days * DAY), self.now)
     }
 

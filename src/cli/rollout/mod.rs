@@ -1,8 +1,10 @@
 //! What people do to rollouts, and what they see of them.
 
+mod cleanup;
 mod lint;
 mod report;
 mod run;
+mod search;
 mod simulate;
 mod status;
 
@@ -35,6 +37,7 @@ enum Command {
     Status(status::Status),
     Report(report::Report),
     Simulate(simulate::Simulate),
+    Cleanup(cleanup::Cleanup),
     /// Begin a rollout: go to the first step
     #[command(after_help = "Example:
   flagstone rollout start gateway --environment production --store published \\
@@ -180,6 +183,7 @@ impl Rollout {
             Command::Status(status) => status.run(out),
             Command::Report(report) => report.run(out),
             Command::Simulate(simulate) => simulate.run(out),
+            Command::Cleanup(cleanup) => cleanup.run(out),
             Command::Start(plain) => plain.run(out, Verb::Start, ("started", "would start")),
             Command::Advance(Advance { plain, role, step }) => {
                 plain.run(out, Verb::Advance { role, step }, ("approved", "would approve"))

@@ -129,22 +129,7 @@ impl Advisor<'_> {
         }
         for flag in &self.plan.flags {
             let Some(found) = self.definitions.flags.get(flag) else { continue };
-            let mut who = Vec::new();
-            if !found.deny.keys.is_empty() || !found.deny.segments.is_empty() {
-                who.push("those on its deny list".to_owned());
-            }
-            if !found.exclude.is_empty() {
-                who.push("those who are excluded".to_owned());
-            }
-            let held = |name: &&String| {
-                self.definitions.holdouts.get(*name).is_some_and(|held| held.percent > Percent::default())
-            };
-            who.extend(found.holdouts.iter().filter(held).map(|name| format!("those held out by `{name}`")));
-            let ranges = found.layer.iter().flat_map(|layer| &layer.ranges);
-            let width: u32 = ranges.map(|[from, to]| to.minus(*from).thousandths()).sum();
-            if let Some(layer) = found.layer.as_ref().filter(|_| width < Percent::ALL.thousandths()) {
-                who.push(format!("those outside its part of `{}`", layer.name));
-            }
+            let who = self.definitions.left_behind(found);
             if !who.is_empty() {
                 let message = format!("`{flag}` keeps some on the old path when that is taken out: {}", who.join(", "));
                 self.tell(Advice::LeftBehind, &stage.path, message, "take them over before, or do not take it out");

@@ -577,7 +577,7 @@ impl Condition {
     }
 
     /// The segments that it names, not those that these name.
-    pub(super) fn named_segments(&self) -> Vec<&str> {
+    pub(crate) fn named_segments(&self) -> Vec<&str> {
         let mut names = Vec::new();
         self.walk(&mut |condition| {
             if let Condition::Segment(name) = condition {
