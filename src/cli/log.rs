@@ -1,6 +1,5 @@
 use std::io::Write;
 
-use flagstone::snapshot::definitions::diff;
 use flagstone::store::Record;
 use serde_json::{Value, json};
 
@@ -47,7 +46,7 @@ impl LogArgs {
                 records.push(wait(log.peek(version))?);
             }
         }
-        let told = told(&records)?;
+        let told = told(&records);
         let verified = if self.verify { Some(wait(log.verify())?) } else { None };
         if self.json {
             let entries: Vec<Value> = records
@@ -97,22 +96,31 @@ impl LogArgs {
 }
 
 /// What each entry did, in sentences; none where the entry before it is gone.
-fn told(records: &[Record]) -> Result<Vec<Option<Vec<String>>>, Failure> {
-    let contents = records.iter().map(Record::contents).collect::<Result<Vec<_>, _>>()?;
-    let nothing = Default::default();
+fn told(records: &[Record]) -> Vec<Option<Vec<String>>> {
+    let contents: Vec<_> = records.iter().map(Record::contents).collect();
+    let nothing = Ok(Default::default());
     let each = records.iter().zip(&contents).enumerate();
-    let told = each.map(|(place, (record, (definitions, state)))| {
-        let (was_defined, was) = match (contents.get(place + 1), record.entry.previous.is_none()) {
-            (Some(before), _) => before,
-            (None, true) => &nothing,
-            (None, false) => return None,
+    let told = each.map(|(place, (record, contained))| {
+        let before = match contents.get(place + 1) {
+            None if record.entry.previous.is_some() => return None,
+            before => before.unwrap_or(&nothing),
         };
-        let mut lines = words::of_definitions(&diff(was_defined, definitions));
-        lines.extend(words::of_state(definitions, was, state));
-        if lines.is_empty() {
-            lines.push("the same again".to_owned());
-        }
+        let lines = match (before, contained) {
+            (Ok((was_defined, was)), Ok((definitions, state))) => {
+                let mut lines = words::of_definitions(was_defined, definitions);
+                lines.extend(words::of_state(definitions, was, state));
+                if lines.is_empty() {
+                    lines.push("the same again".to_owned());
+                }
+                lines
+            }
+            // Another version of the command may have written it; the rest of the log is told all the same.
+            (_, Err(error)) => vec![format!("what it holds cannot be read: {error}")],
+            (Err(_), Ok(_)) => {
+                vec!["what it changed cannot be told, for the entry before it cannot be read".to_owned()]
+            }
+        };
         Some(lines)
     });
-    Ok(told.collect())
+    told.collect()
 }
