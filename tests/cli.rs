@@ -1962,7 +1962,14 @@ fn what_happens_to_a_rollout_is_told_in_sentences() {
     has(&status(), &["not killed any more: new_checkout; whom lists and rules name may be on the new path"]);
 
     let log = place.run(&["log", "--store", "published", "--keys", "keys/production.jwks"]).good().out;
-    has(&log, &["rollout `checkout`: signal raised at 10%", "restored `new_checkout`", "defined rollouts: `checkout`"]);
+    has(
+        &log,
+        &[
+            "rollout `checkout`: signal raised: criticalBug at 10%",
+            "restored `new_checkout`",
+            "defined rollouts: `checkout`",
+        ],
+    );
     let log = place.run(&["log", "--store", "published", "--json"]).good().json();
     assert_eq!(log[0]["changes"], json!(["restored `new_checkout`"]));
     place.run(&["rollout", "report", "--store", "published"]).bad(2, &["give the trusted keys with --keys"]);

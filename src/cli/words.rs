@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use flagstone::rollout::{Phase, Plan, Progress, Transition};
-use flagstone::snapshot::definitions::{Change, Definitions, FlagState, Kill, Percent, State};
+use flagstone::snapshot::definitions::{Definitions, FlagState, Kill, Percent, State, diff};
 
 /// So many names are told one by one.
 const MOST_NAMES: usize = 6;
@@ -46,34 +46,40 @@ pub fn of_state(definitions: &Definitions, before: &State, after: &State) -> Vec
     lines
 }
 
-/// What became of the definitions: which flags, segments and rollouts changed.
-pub fn of_definitions(changes: &[Change]) -> Vec<String> {
-    let mut sections: Vec<(&str, Vec<&str>)> = Vec::new();
-    for change in changes {
+/// What became of the definitions: which flags, segments and rollouts are new or other than before, and which are gone.
+pub fn of_definitions(before: &Definitions, after: &Definitions) -> Vec<String> {
+    let there = serde_json::to_value(after).unwrap_or_default();
+    let mut sections: Vec<((&str, &str), Vec<&str>)> = Vec::new();
+    let changes = diff(before, after);
+    for change in &changes {
         let (section, rest) = change.path.split_once(['.', '[']).unwrap_or((&change.path, ""));
         let name = rest.strip_prefix('"').and_then(|quoted| quoted.split_once("\"]")).map(|(name, _)| name);
         let name = name.unwrap_or_else(|| rest.split(['.', '[']).next().unwrap_or_default());
-        let known = sections.iter().position(|(other, _)| *other == section);
+        let of_section = &there[section];
+        let is_gone = if of_section.is_object() { of_section.get(name).is_none() } else { of_section.is_null() };
+        let verb = if is_gone { "removed" } else { "defined" };
+        let known = sections.iter().position(|(other, _)| *other == (verb, section));
         let place = known.unwrap_or_else(|| {
-            sections.push((section, Vec::new()));
+            sections.push(((verb, section), Vec::new()));
             sections.len() - 1
         });
-        if !sections[place].1.contains(&name) {
+        if !name.is_empty() && !sections[place].1.contains(&name) {
             sections[place].1.push(name);
         }
     }
-    let line = |(section, names): (&str, Vec<&str>)| {
+    let line = |((verb, section), names): ((&str, &str), Vec<&str>)| {
         let quoted: Vec<String> = names.iter().take(MOST_NAMES).map(|name| format!("`{name}`")).collect();
         let more = names.len().saturating_sub(MOST_NAMES);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("defined {section}: {}{more}", quoted.join(", "))
+        let names = if names.is_empty() { String::new() } else { format!(": {}{more}", quoted.join(", ")) };
+        format!("{verb} {section}{names}")
     };
     sections.into_iter().map(line).collect()
 }
 
 /// What happened to a rollout, and where that left it.
 fn of_rollout(plan: Option<&Plan>, progress: &Progress) -> String {
-    let what = progress.last.what.in_words();
+    let what = progress.last.in_words();
     let percent = plan.and_then(|plan| plan.percent(progress));
     let preposition = match progress.last.what {
         Transition::Advanced | Transition::SteppedDown | Transition::RolledBack | Transition::Lowered => "to",
@@ -84,7 +90,7 @@ fn of_rollout(plan: Option<&Plan>, progress: &Progress) -> String {
         (Some(step), Some(percent)) if *step != format!("{percent}%") => format!("{step}, {percent}%"),
         (Some(step), _) => step.clone(),
         (None, Some(percent)) => format!("{percent}%"),
-        (None, None) => return what.to_owned(),
+        (None, None) => return what,
     };
     format!("{what} {preposition} {place}")
 }

@@ -275,7 +275,7 @@ impl Controller {
             return Ok(false);
         }
         let last = &decision.progress.last;
-        let mut reason = format!("{name} {}: {}", last.what.in_words(), last.reason);
+        let mut reason = format!("{name} {}: {}", last.in_words(), last.reason);
         let end = (0..=MOST_REASON).rev().find(|end| reason.is_char_boundary(*end));
         reason.truncate(end.unwrap_or_default());
         let request = Request { author: CONTROLLER.to_owned(), reason, expected: Some(version), now, dry_run: false };

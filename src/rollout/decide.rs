@@ -550,7 +550,14 @@ impl Decider<'_> {
         reason: String,
         evidence: Vec<Reading>,
     ) -> Decision {
-        let last = Decided { what, author: CONTROLLER.to_owned(), reason, at: self.now, evidence: evidence.clone() };
+        let last = Decided {
+            what,
+            about: None,
+            author: CONTROLLER.to_owned(),
+            reason,
+            at: self.now,
+            evidence: evidence.clone(),
+        };
         Decision { verdict, progress: Progress { last, ..progress }, blockers: Vec::new(), next: None, evidence }
     }
 }
@@ -653,7 +660,7 @@ impl Progress {
             held: None,
             staircase: None,
             incident: Some(incident),
-            last: Decided { what: Transition::RolledBack, author, reason, at, evidence },
+            last: Decided { what: Transition::RolledBack, about: None, author, reason, at, evidence },
             ..self.clone()
         }
     }

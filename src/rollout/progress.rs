@@ -165,6 +165,9 @@ pub enum Recovery {
 pub struct Decided {
     /// What was decided.
     pub what: Transition,
+    /// What was approved of, attested to, raised or cleared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// Who decided: a person, or the controller.
     pub author: String,
     /// Why.
@@ -174,6 +177,14 @@ pub struct Decided {
     /// What was measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Reading>,
+}
+
+impl Decided {
+    /// What was decided, for people: `advanced`, or `signal raised: criticalBug`.
+    pub fn in_words(&self) -> String {
+        let what = self.what.in_words();
+        self.about.as_ref().map_or_else(|| what.to_owned(), |about| format!("{what}: {about}"))
+    }
 }
 
 /// What can happen to a rollout.

@@ -122,8 +122,6 @@ pub struct DecisionReport {
     pub step: Option<String>,
     /// The percent that it led to.
     pub percent: Option<Percent>,
-    /// What was approved of or attested to.
-    pub given: Option<String>,
 }
 
 /// The record of an incident.
@@ -169,12 +167,6 @@ impl Plan {
             decision: passage.progress.last.clone(),
             step: passage.progress.step.clone(),
             percent: self.percent(&passage.progress),
-            given: match passage.progress.last.what {
-                Transition::Approved | Transition::Attested => {
-                    passage.progress.attested.last().map(|given| given.what.clone())
-                }
-                _ => None,
-            },
         });
         let (evidence, measured) = match &status {
             Status { measured: true, evidence, .. } if !evidence.is_empty() => (evidence.clone(), Some(now)),
@@ -374,9 +366,9 @@ impl Report {
             return writeln!(out, "None in this time.");
         }
         writeln!(out, "| Time | What | By | Why | Version |\n|---|---|---|---|---|")?;
-        for DecisionReport { version, decision, step, percent, given } in &self.decisions {
+        for DecisionReport { version, decision, step, percent } in &self.decisions {
             let percent = || percent.map(|percent| format!("{percent}%"));
-            let place = given.clone().or_else(|| step.clone()).or_else(percent).unwrap_or_default();
+            let place = decision.about.clone().or_else(|| step.clone()).or_else(percent).unwrap_or_default();
             let (at, author, reason) = (minute(decision.at), cell(&decision.author), cell(&decision.reason));
             writeln!(
                 out,

@@ -129,8 +129,9 @@ impl Verb {
             };
         };
         let step = steps.iter().find(|step| Some(&step.name) == progress.step.as_ref());
-        let decided = |what| Decided {
+        let decided = |what, about: Option<&String>| Decided {
             what,
+            about: about.cloned(),
             author: by.author.clone(),
             reason: by.reason.clone(),
             at: by.at,
@@ -151,18 +152,18 @@ impl Verb {
                 let role = plan.approving(step, &steps, role.as_deref(), by)?;
                 let what = format!("approval of {role}");
                 let given = Attested { what, role: Some(role), step: step.name.clone(), by: by.clone() };
-                Ok(Progress { last: decided(Transition::Approved), ..old.with(given) })
+                Ok(Progress { last: decided(Transition::Approved, Some(&given.what)), ..old.with(given) })
             }
             (Verb::Attest { what }, Phase::Running | Phase::Held) => {
                 let role = plan.attesting(what, step, &steps, by)?;
                 let step = progress.step.clone().unwrap_or_default();
                 let given = Attested { what: what.clone(), role, step, by: by.clone() };
-                Ok(Progress { last: decided(Transition::Attested), ..old.with(given) })
+                Ok(Progress { last: decided(Transition::Attested, Some(what)), ..old.with(given) })
             }
 
             (Verb::Hold, Phase::Running) => {
                 let held = Some(by.clone());
-                Ok(Progress { phase: Phase::Held, since: by.at, held, last: decided(Transition::Held), ..old })
+                Ok(Progress { phase: Phase::Held, since: by.at, held, last: decided(Transition::Held, None), ..old })
             }
             (Verb::Hold, Phase::Held) => refuse("it is held already"),
             (Verb::Hold, Phase::RollingBack) => {
@@ -176,7 +177,7 @@ impl Verb {
                 held: None,
                 // What is resumed at a ceiling goes past it; what was held before it got there does not.
                 resumed: progress.resumed || phase == Phase::Running,
-                last: decided(Transition::Resumed),
+                last: decided(Transition::Resumed, None),
                 ..old
             }),
             (Verb::Resume | Verb::Hold | Verb::Advance { .. } | Verb::Attest { .. }, Phase::RolledBack) => {
@@ -234,7 +235,7 @@ impl Verb {
                     return Ok(turned);
                 }
                 let stairs = Staircase { by: *points, every: *every, next: every.after(by.at), to: *to };
-                let last = decided(Transition::RollingBack);
+                let last = decided(Transition::RollingBack, None);
                 Ok(Progress { phase: Phase::RollingBack, staircase: Some(stairs), last, ..turned })
             }
             (Verb::Staircase { .. }, Phase::RollingBack) => refuse("it is going down already; `rollback` is faster"),
@@ -244,7 +245,7 @@ impl Verb {
                 let running = phase == Phase::Running;
                 let (phase, since) = if running { (Phase::Held, by.at) } else { (phase, progress.since) };
                 let held = if running { Some(by.clone()) } else { progress.held.clone() };
-                Ok(Progress { phase, since, held, last: decided(Transition::CohortRolledBack), ..old })
+                Ok(Progress { phase, since, held, last: decided(Transition::CohortRolledBack, None), ..old })
             }
 
             (Verb::Signal { name }, Phase::Running | Phase::Held | Phase::RollingBack | Phase::RolledBack) => {
@@ -255,7 +256,7 @@ impl Verb {
                 }
                 let mut signals = progress.signals.clone();
                 signals.insert(name.clone(), by.clone());
-                Ok(Progress { signals, last: decided(Transition::Signalled), ..old })
+                Ok(Progress { signals, last: decided(Transition::Signalled, Some(name)), ..old })
             }
             (Verb::Clear { name }, Phase::Running | Phase::Held | Phase::RollingBack | Phase::RolledBack) => {
                 plan.check_signal(name)?;
@@ -263,7 +264,7 @@ impl Verb {
                 if signals.remove(name).is_none() {
                     return refuse(format!("the signal `{name}` is not raised"));
                 }
-                Ok(Progress { signals, last: decided(Transition::Cleared), ..old })
+                Ok(Progress { signals, last: decided(Transition::Cleared, Some(name)), ..old })
             }
             (Verb::Signal { .. } | Verb::Clear { .. }, Phase::Completed) => {
                 refuse("it is completed, and no trigger is watched any more; `rollback` turns it back")
@@ -289,7 +290,14 @@ fn begin(step: &ResolvedStep, attempt: u32, by: &Note) -> Progress {
         signals: std::collections::BTreeMap::new(),
         staircase: None,
         incident: None,
-        last: Decided { what, author: by.author.clone(), reason: by.reason.clone(), at: by.at, evidence: Vec::new() },
+        last: Decided {
+            what,
+            about: None,
+            author: by.author.clone(),
+            reason: by.reason.clone(),
+            at: by.at,
+            evidence: Vec::new(),
+        },
     }
 }
 

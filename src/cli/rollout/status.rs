@@ -160,7 +160,7 @@ fn write_progress(out: &mut dyn Write, progress: &Progress) -> std::io::Result<(
         out,
         "  {DIM}{} {} by {}:{DIM:#} {}",
         last.at,
-        last.what.in_words(),
+        last.in_words(),
         printable(&last.author),
         printable(&last.reason)
     )?;
@@ -209,6 +209,8 @@ fn write_reading(out: &mut dyn Write, reading: &Reading) -> std::io::Result<()> 
     let (style, finding) = match reading.finding {
         Finding::Holds if is_trigger => (RED, "has fired"),
         Finding::Holds => (GREEN, "holds"),
+        Finding::Pending if reading.metric.is_none() => (YELLOW, "is raised"),
+        Finding::Pending if reading.value.is_none() => (YELLOW, "not measured in this step yet"),
         Finding::Pending if is_trigger => (YELLOW, "about to fire"),
         Finding::Pending => (YELLOW, "not for long enough"),
         Finding::Fails if is_trigger => (DIM, "has not fired"),

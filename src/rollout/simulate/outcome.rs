@@ -69,9 +69,9 @@ pub struct Moment {
     pub author: String,
     /// Why.
     pub reason: String,
-    /// What was approved of or attested to.
+    /// What was approved of, attested to, raised or cleared.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub given: Option<String>,
+    pub about: Option<String>,
     /// The step that it was at after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
@@ -255,14 +255,12 @@ impl Simulator<'_> {
     pub(super) fn happened(&mut self, what: Happened, by: Note, evidence: Vec<Reading>) {
         let step = self.progress.as_ref().and_then(|progress| progress.step.clone());
         let percent = self.situations.last().and_then(|situation| situation.percent);
-        let given = match &what {
-            Happened::Transition(Transition::Approved | Transition::Attested) => {
-                self.progress.as_ref().and_then(|progress| Some(progress.attested.last()?.what.clone()))
-            }
+        let about = match &what {
+            Happened::Transition(_) => self.progress.as_ref().and_then(|progress| progress.last.about.clone()),
             _ => None,
         };
         let Note { author, reason, at } = by;
-        self.moments.push(Moment { at, what, author, reason, given, step, percent, evidence });
+        self.moments.push(Moment { at, what, author, reason, about, step, percent, evidence });
     }
 
     /// Takes down what gates and triggers go by from now on.

@@ -388,7 +388,7 @@ impl Page<'_> {
                 "" => String::new(),
                 led => format!(r#" <span class="led">{}</span>"#, escaped(led)),
             };
-            let said = match told.given.as_slice() {
+            let said = match told.about.as_slice() {
                 [] => format!("<p>{}</p>", escaped(&moment.reason)),
                 [one] => format!("<p>{}</p>", escaped(one)),
                 given => {
@@ -535,7 +535,7 @@ fn kind(threshold: &Threshold) -> &'static str {
 /// A decision in a line.
 fn summary(told: &Told<'_>) -> String {
     let led = if told.led.is_empty() { String::new() } else { format!(" → {}", told.led) };
-    let why = match told.given.as_slice() {
+    let why = match told.about.as_slice() {
         [] => told.moment.reason.clone(),
         [one] => (*one).to_owned(),
         many => format!("{} things", many.len()),

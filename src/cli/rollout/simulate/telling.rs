@@ -20,7 +20,7 @@ pub struct Told<'s> {
     /// Where it led.
     pub led: String,
     /// What was said, if that is what happened.
-    pub given: Vec<&'s str>,
+    pub about: Vec<&'s str>,
     /// What it is where it turned the rollout back.
     pub turned: Option<&'s Turned>,
 }
@@ -44,8 +44,8 @@ pub fn tell(simulation: &Simulation) -> Vec<Told<'_>> {
             let of = |moment: &Moment| (moment.at, moment.author.clone(), moment.what.clone());
             of(last.moment) == of(moment)
         };
-        if let (Some(given), Some(last)) = (&moment.given, told.last_mut().filter(same)) {
-            last.given.push(given);
+        if let (Some(about), Some(last)) = (&moment.about, told.last_mut().filter(same)) {
+            last.about.push(about);
             continue;
         }
         let (tone, head) = words(&moment.what);
@@ -55,7 +55,7 @@ pub fn tell(simulation: &Simulation) -> Vec<Told<'_>> {
             tone,
             head,
             led: led(moment),
-            given: moment.given.as_deref().into_iter().collect(),
+            about: moment.about.as_deref().into_iter().collect(),
             turned: if turns { turned.next() } else { None },
         });
     }

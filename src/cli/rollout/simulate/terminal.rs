@@ -292,7 +292,7 @@ fn decision(out: &mut dyn Write, simulation: &Simulation, told: &Told<'_>, width
     let led = if told.led.is_empty() { String::new() } else { format!(" → {}", told.led) };
     let at = instant(moment.at);
     writeln!(out, "{at:<17} {DIM}{after:>8}{DIM:#} {style}{mark} {}{style:#}{BOLD}{led}{BOLD:#}", told.head)?;
-    let mut text = match told.given.as_slice() {
+    let mut text = match told.about.as_slice() {
         [] => moment.reason.clone(),
         [one] => format!("{}: {one}", moment.author),
         many => format!("{}: {}", moment.author, count(many.len(), "thing")),
