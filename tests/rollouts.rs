@@ -5,10 +5,10 @@
 use std::path::Path;
 
 use flagstone::rollout::{
-    Blocker, Finding, Mode, Part, Phase, Quantity, Reading, Recovery, Severity, StepState, To, Transition, Verb,
-    Verdict,
+    Blocker, Finding, Happened, Mode, Outcome, Part, Phase, Plan, Quantity, Reading, Recovery, Scenario, Script,
+    Severity, Simulation, StepState, To, Transition, Verb, Verdict, simulate,
 };
-use flagstone::snapshot::definitions::{Exclusion, Key, Percent, Problem, lint};
+use flagstone::snapshot::definitions::{Exclusion, Key, Percent, Problem, Source, lint};
 use flagstone::store::{Operation, Target};
 use flagstone::{Context, Timestamp};
 
@@ -132,6 +132,16 @@ async fn runs_into(world: impl AsyncFn() -> World, rollout: &str, cases: Vec<Cas
             assert_eq!((incident.at, incident.recovery), (world.now, Recovery::Awaited), "{what}");
         }
 
+        // The simulator, which knows nothing of the numbers of this world, foresees the same.
+        if reading.quantity.is_none_or(|quantity| quantity == Quantity::Value) {
+            let simulation = foresee(&plan, progress.started, step, &wrong);
+            let mut moments = simulation.moments.iter();
+            let entered = moments.find(|moment| moment.step.as_deref() == Some(step)).expect(&what).at;
+            let turned = moments.find(|moment| moment.what == Happened::Transition(transition)).expect(&what);
+            assert_eq!(turned.step.as_deref().unwrap_or_default(), place, "{what}");
+            assert_eq!((turned.at.as_millis() - entered.as_millis()) / MINUTE, 20 + minutes, "{what}, simulated");
+        }
+
         // It stays so, however good all is from here on, until somebody says otherwise.
         world.mend();
         let phase = progress.phase;
@@ -154,6 +164,18 @@ async fn runs_into(world: impl AsyncFn() -> World, rollout: &str, cases: Vec<Cas
         assert_eq!(world.progress(rollout).phase, Phase::Running, "{what}");
         assert!(world.state.flags.values().all(|flag| flag.killed.is_none()), "{what}");
     }
+}
+
+/// What the simulator makes of a plan in which something goes wrong after a step's first twenty minutes, and all else is well.
+fn foresee(plan: &Plan, start: Timestamp, step: &str, wrong: &Wrong) -> Simulation {
+    let what = match wrong {
+        Number(metric, _, number) => format!("metric: {metric}, value: {number}"),
+        Silence(metric) => format!("metric: {metric}, value: noData"),
+        Signal(name) => format!("signal: {name}"),
+    };
+    let events = format!("events: [{{step: {step}, after: 20m, {what}}}]");
+    let script = Script::read(&Source::new("script.yaml", events), plan).unwrap_or_else(|wrong| panic!("{wrong:?}"));
+    simulate(plan, Scenario { start, script, ..Scenario::default() })
 }
 
 fn user(key: &str) -> Context {
@@ -195,7 +217,7 @@ mod gateway {
         })
     }
 
-    async fn world() -> World {
+    pub async fn world() -> World {
         World::new("000", "2025-12-01T08:00:00Z", numbers).await
     }
 
@@ -337,7 +359,7 @@ mod chat {
         })
     }
 
-    async fn world() -> World {
+    pub async fn world() -> World {
         World::new("001", "2025-01-06T09:00:00Z", numbers).await
     }
 
@@ -551,7 +573,7 @@ mod calling {
         })
     }
 
-    async fn world() -> World {
+    pub async fn world() -> World {
         World::new("002", "2025-03-03T08:00:00Z", numbers).await
     }
 
@@ -761,7 +783,7 @@ mod websocket {
         })
     }
 
-    async fn world() -> World {
+    pub async fn world() -> World {
         World::new("003", "2025-06-02T06:00:00Z", numbers).await
     }
 
@@ -884,7 +906,7 @@ mod services {
         })
     }
 
-    async fn world() -> World {
+    pub async fn world() -> World {
         World::new("004", "2025-01-09T12:00:00Z", numbers).await
     }
 
@@ -992,6 +1014,30 @@ mod services {
             world.wait(MINUTE);
             assert_eq!(world.decide("backup-service").await.verdict, Verdict::Advance, "{step} {metric}");
         }
+    }
+}
+
+/// Where all is well the controller takes each step when the simulator foresaw it.
+#[tokio::test]
+async fn rollouts_go_the_way_that_was_simulated() {
+    for (rollout, mut world) in [
+        ("gateway", gateway::world().await),
+        ("chat", chat::world().await),
+        ("calling", calling::world().await),
+        ("websocket", websocket::world().await),
+        ("backup-service", services::world().await),
+        ("network-service", services::world().await),
+        ("webrtc-peer-service", services::world().await),
+    ] {
+        let simulation = simulate(world.plan(rollout), Scenario { start: world.now, ..Scenario::default() });
+        assert_eq!(simulation.outcome, Outcome::Completed, "{rollout}: {:#?}", simulation.blockers);
+        let taken = |what: &Happened| matches!(what, Happened::Transition(Transition::Started | Transition::Advanced));
+        let moments = simulation.moments.iter().filter(|moment| taken(&moment.what));
+        let foreseen: Vec<_> = moments.map(|moment| (moment.step.clone().unwrap_or_default(), moment.at)).collect();
+
+        world.start(rollout).await;
+        assert_eq!(world.go_on_to(rollout, "").await, foreseen, "{rollout}");
+        assert_eq!(world.now, simulation.end, "{rollout}");
     }
 }
 
