@@ -24,15 +24,17 @@ use crate::serve::prometheus;
 
 /// Try a plan on a virtual clock, before it is tried on people
 ///
-/// Runs the plan by what the controller goes by, in a moment, and draws what would happen: how far it is open over time, what gates and
-/// triggers find, what is decided and why, and how many people are let in before something turns it back.
+/// Runs the plan by what the controller goes by, in a moment, and draws what would happen: how far it
+/// is open over time, what gates and triggers find, what is decided and why, and how many people are
+/// let in before something turns it back.
 ///
-/// Where nothing else is said, all is well: each metric says numbers that let every gate hold and open no trigger, and whoever is
-/// asked to approve or to attest does so at once. --script says what goes wrong and what people do; --prometheus replays what
-/// metrics really said, which --save keeps in a file for --history.
+/// Where nothing else is said, all is well: each metric says numbers that let every gate hold and
+/// open no trigger, and whoever is asked to approve or to attest does so at once. --script says what
+/// goes wrong and what people do; --prometheus replays what metrics really said, which --save keeps
+/// in a file for --history.
 ///
-/// A script is YAML or JSON. Times are counted from the start (`at: 3d 2h`), from when a step begins (`step: 10%, after: 20m`),
-/// or are instants:
+/// A script is YAML or JSON. Times are counted from the start (`at: 3d 2h`), from when a step begins
+/// (`step: 10%, after: 20m`), or are instants:
 ///
 ///   start: 2025-01-10T08:00:00Z
 ///   people: 4h                      # or prompt, or absent
@@ -43,9 +45,10 @@ use crate::serve::prometheus;
 ///     - {at: 5d, approve: product, by: ana, reason: Go}
 ///     - {at: 6d, hold: Looks odd}
 ///
-/// A `part` is `value`, `baseline` or `samples`; `value: well` ends what is wrong. People `approve` (as a role), `attest`, `hold`,
-/// `resume`, `retry`, `signal`, `clear`, `freeze` (for a time), `unfreeze`, and `rollback` to zero, previous or a percent (with
-/// `staircase: 10, every: 5m` if they like). What the script has somebody say, they say then and not before.
+/// A `part` is `value`, `baseline` or `samples`; `value: well` ends what is wrong. People `approve`
+/// (as a role), `attest`, `hold`, `resume`, `retry`, `signal`, `clear`, `freeze` (for a time),
+/// `unfreeze`, and `rollback` to zero, previous or a percent (with `staircase: 10, every: 5m` if they
+/// like). What the script has somebody say, they say then and not before.
 #[derive(clap::Args)]
 #[command(
     verbatim_doc_comment,
