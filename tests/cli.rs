@@ -1768,6 +1768,7 @@ fn a_cleanup_finds_where_flags_are_named() {
     let list = place.clean_up(&[]).good();
     for line in [
         "# Cleanup after the rollout `gateway`\n",
+        "the rollout has been at 100% since ",
         "all that 50% asks for is so.\n",
         "- [x] `use_new_gateway` serves `on` to everyone\n",
         "Where `use_new_gateway` is asked for, write what is done for `true`.\n",
@@ -1784,10 +1785,33 @@ fn a_cleanup_finds_where_flags_are_named() {
     // What is searched can be part of it, and the store is none of it wherever that is.
     let part = ["rollout", "cleanup", "gateway", "--store", "published", "--keys", KEYS, "--json", "--source"];
     let found = place.run(&[&part[..], &["src", "--source", "src/call.ts"]].concat()).good().json();
-    assert_eq!(found["files"], json!(6), "{found}");
+    assert_eq!(found["files"], json!(5), "each file once: {found}");
     let files: Vec<_> = found["places"].as_array().unwrap().iter().map(|place| place["file"].clone()).collect();
     assert_eq!(files.iter().filter(|file| **file == json!("src/call.ts")).count(), 2, "each place once: {files:?}");
     assert_eq!(place.run(&[&part[..], &["published"]].concat()).good().json()["places"], json!([]));
+
+    // Who is kept on the old path is not ticked off.
+    place.edit(
+        "flags.yaml",
+        "beta: {salt: g-1,",
+        "beta: {salt: g-1, rules: [{id: late, when: {attribute: a, equals: 1}, serve: off}],",
+    );
+    place.edit(
+        "flags.yaml",
+        "use_new_gateway: {salt: g-1,",
+        "use_new_gateway: {salt: g-1, prerequisites: [{flag: switch, variant: on}],",
+    );
+    place.edit("flags.yaml", "  other: {", "  switch: {salt: switch-1, default: off}\n  other: {");
+    place.publish(&["--reason", "Somebody stays", "--keep-state"]).good();
+    let list = place.clean_up(&[]).good().out;
+    for line in [
+        "- [ ] `beta` serves `on` to everyone\n",
+        "- [ ] `beta` keeps nobody on the old path who needs it: those whom its rule `late` serves otherwise\n",
+        "- [ ] `use_new_gateway` serves `on` to everyone\n",
+        "those for whom `switch` is not as it needs it\n",
+    ] {
+        assert!(list.contains(line), "{line:?}:\n{list}");
+    }
 
     place.edit("flags.yaml", "beta: {salt: g-1,", "beta: {salt: g-1, expires: 2026-01-01,");
     let stale = place.run(&["stale", "flags.yaml", "--now", "2026-02-01T00:00:00Z"]).out;
@@ -1981,5 +2005,13 @@ fn what_happens_to_a_rollout_is_told_in_sentences() {
     let json = place.run(&[&report[..], &["--json"]].concat()).good().json();
     let incident = &json["rollouts"][0]["incidents"][0];
     assert_eq!((&incident["severity"], &incident["rollbackTriggered"]), (&json!("warning"), &json!(false)));
+    // Once its plan is gone, what it was is reported all the same.
+    let defined = place.read("flags.yaml");
+    place.write("flags.yaml", &defined.replace(plan, ""));
+    place.publish(&["--reason", "It is over", "--keep-state"]).good();
+    let text = place.run(&report).good().out;
+    has(&text, &["# Rollout `checkout`: status of ", "### WARNING: Errors", "signal raised: criticalBug"]);
+    let log = place.run(&["log", "--store", "published", "--keys", "keys/production.jwks"]).good().out;
+    has(&log, &["removed rollouts: `checkout`"]);
     place.run(&["rollout", "report", "--since", "0s", "--store", "published", "--keys", "keys/production.jwks"]).good();
 }

@@ -64,8 +64,8 @@ lanes.addEventListener("pointermove", ({ clientX }) => {
   const { left, width } = first.getBoundingClientRect();
   const time = start + ((clientX - left) / width) * (end - start);
   // What happened is what people point at.
-  const near = moments.find(([at]) => Math.abs(at - time) < (end - start) * (4 / width));
-  show(near ? near[0] : time);
+  const near = moments.map(([at]) => at).reduce((best, at) => (Math.abs(at - time) < Math.abs(best - time) ? at : best), start);
+  show(Math.abs(near - time) < (end - start) * (4 / width) ? near : time);
 });
 lanes.addEventListener("pointerleave", () => {
   if (document.activeElement !== scrub) hide();

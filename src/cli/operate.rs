@@ -231,7 +231,8 @@ impl Unlist {
 /// Take a part of the people out of a flag's cohort, as a partial rollback does
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  flagstone exclude use_new_gateway --positions 10-12.5 --environment production --store published \\
+  flagstone exclude use_new_gateway --positions 10-12.5 --environment production \\
+    --store published \\
     --key keys/production.private.jwk --reason 'Those who came in with the last step'
   flagstone exclude use_new_gateway --segment safari --reason 'It is blank there'")]
 pub struct Exclude {

@@ -47,7 +47,8 @@ impl Revert {
   flagstone promote --from staging --to production --store published --keys keys/all.jwks \\
     --key keys/production.private.jwk --reason 'Tested for a week' --dry-run
   flagstone promote --from staging --from-store /srv/staging --to production \\
-    --store /srv/production --keys keys/all.jwks --key keys/production.private.jwk --reason 'Tested'")]
+    --store /srv/production --keys keys/all.jwks --key keys/production.private.jwk \\
+    --reason 'Tested'")]
 pub struct Promote {
     /// The environment to take the definitions from; its newest version must be signed by a key that --keys holds
     #[arg(long, value_name = "NAME")]

@@ -21,7 +21,8 @@ use crate::files::{read, signing_key, trusted_keys, variable_pins};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   flagstone serve --store published --keys keys/production.jwks
-  flagstone serve --store published --environment production --environment staging --keys trusted.jwks \\
+  flagstone serve --store published --environment production --environment staging \\
+    --keys trusted.jwks \\
     --tokens tokens.json --listen 0.0.0.0:8080
   flagstone serve --store published --keys keys/production.jwks --tokens tokens.json \\
     --key keys/production.private.jwk --admin-listen 10.0.0.5:8081")]

@@ -15,7 +15,8 @@ use crate::files;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   flagstone token --name dana --role operator --file tokens.json
-  flagstone token --name checkout --role reader --environment staging --expires 90d --file tokens.json")]
+  flagstone token --name checkout --role reader --environment staging --expires 90d \\
+    --file tokens.json")]
 pub struct TokenArgs {
     /// Whose it is; the log names them as the author of what is changed with it
     #[arg(long, value_name = "NAME")]

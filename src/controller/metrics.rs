@@ -61,6 +61,7 @@ struct Standings(Arc<Mutex<BTreeMap<String, Standing>>>);
 struct Health {
     looked_at: Option<Timestamp>,
     trouble: Option<String>,
+    unanswered: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -94,7 +95,11 @@ impl Metrics {
         let (decisions, looks, notices) = (Family::default(), Family::default(), Family::default());
         registry.register("build", "What runs here", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register("rollout_decisions", "Decisions that this controller made", decisions.clone());
-        registry.register("controller_looks", "Looks at the log and at what is measured", looks.clone());
+        registry.register(
+            "controller_looks",
+            "Looks at the log, and whether it and Prometheus could be read",
+            looks.clone(),
+        );
         registry.register("notices", "Notices of what happened to rollouts and flags", notices.clone());
         registry.register_collector(Box::new(standings.clone()));
         Metrics { registry, standings, decisions, looks, notices, health: Mutex::default() }
@@ -126,9 +131,24 @@ impl Metrics {
         }
     }
 
+    /// Whether Prometheus did not answer, so that nothing is known of what is measured.
+    pub fn is_blind(&self) -> bool {
+        lock(&self.health).unanswered.is_some()
+    }
+
+    /// Takes down whether Prometheus, where one was named, answered; whether that is another outcome than that of the look before.
+    pub(super) fn asked(&self, unanswered: Option<String>) -> bool {
+        let mut health = lock(&self.health);
+        std::mem::replace(&mut health.unanswered, unanswered.clone()).is_some() != unanswered.is_some()
+    }
+
     /// Takes down how a look at the log went; whether that is another outcome than that of the look before.
     pub(super) fn looked(&self, trouble: Option<String>) -> bool {
-        let outcome = if trouble.is_some() { "failed" } else { "ok" };
+        let outcome = match trouble {
+            Some(_) => "failed",
+            None if self.is_blind() => "unmeasured",
+            None => "ok",
+        };
         self.looks.get_or_create(&Looked { outcome }).inc();
         let mut health = lock(&self.health);
         if trouble.is_none() {

@@ -163,7 +163,7 @@ impl Recording {
         let mut points = saved(json)?;
         points.sort_by_key(|(at, _)| *at);
         points.dedup_by_key(|(at, _)| *at);
-        let between = points.windows(2).map(|pair| pair[1].0.as_millis() - pair[0].0.as_millis());
+        let between = points.windows(2).map(|pair| pair[1].0.as_millis().saturating_sub(pair[0].0.as_millis()));
         // What one number holds for: the time to the next, where none is missing.
         let step = between.min().map_or(plan.interval(), |least| Period::from_millis(least.unsigned_abs()));
         history.record(metric, part, step, points.iter().copied());

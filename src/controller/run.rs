@@ -171,6 +171,15 @@ impl Controller {
             Ok(look) => look,
             Err(error) => Look { trouble: Some(error.to_string()), ..Look::default() },
         };
+        match (self.metrics.asked(look.unanswered.clone()), &look.unanswered) {
+            (true, Some(problem)) => tracing::warn!(
+                environment = self.operator.log().environment(),
+                problem,
+                "nothing measured can turn a rollout back, and none goes on, until Prometheus answers"
+            ),
+            (true, None) => tracing::info!(environment = self.operator.log().environment(), "Prometheus answers again"),
+            (false, _) => {}
+        }
         match (self.metrics.looked(look.trouble.clone()), &look.trouble) {
             (true, Some(problem)) => {
                 tracing::error!(environment = self.operator.log().environment(), problem, "rollouts stand still");
@@ -260,7 +269,10 @@ impl Controller {
         let said = blocked.chain(found).collect();
         let overtaken = matches!(made, Err(OperationError::Overtaken(_)));
         let trouble = made.err().filter(|_| !overtaken).map(|error| format!("{name}: {error}"));
-        Looked { standing, next: decision.next, said, overtaken, trouble, unanswered }
+        // As often as the plan says, too.
+        let again = progress.is_watched().then(|| plan.interval().after(now));
+        let next = decision.next.into_iter().chain(again).min();
+        Looked { standing, next, said, overtaken, trouble, unanswered }
     }
 
     /// Writes down a decision; whether it was this controller that did.

@@ -11,7 +11,7 @@ use super::plan::{Arms, Plan, Setting};
 use super::progress::{Attested, Decided, Passage, Phase, Progress};
 use super::report::{cell, coarse, minute};
 use crate::Timestamp;
-use crate::snapshot::definitions::{Definitions, Flag, Percent, Serve, State, Target};
+use crate::snapshot::definitions::{Definitions, Flag, Percent, Prerequisite, Ramp, Serve, State, Target};
 
 /// What is left to do once everyone is on the new path: the flags, the old path and the plan go.
 ///
@@ -203,15 +203,7 @@ impl Plan {
 
 impl Definitions {
     fn flag_cleanup(&self, key: &str, flag: &Flag, actual: Option<&Flag>) -> FlagCleanup {
-        let variant = match actual.unwrap_or(flag).default.as_ref() {
-            Some(Serve::Ramp { ramp }) => Some(&ramp.serve),
-            Some(Serve::Target(target)) => Some(target),
-            None => None,
-        };
-        let variant = variant.and_then(|target| match target {
-            Target::Variant(name) => Some(name.clone()),
-            Target::Split { .. } => None,
-        });
+        let variant = actual.unwrap_or(flag).stays().map(str::to_owned);
         let needs = |other: &Flag| other.prerequisites.iter().any(|prerequisite| prerequisite.flag == key);
         let pins = flag.environments.iter().filter_map(|(name, there)| Some((name.clone(), there.pin.clone()?)));
         FlagCleanup {
@@ -221,14 +213,22 @@ impl Definitions {
             variant,
             rules: (0..flag.rules.len()).map(|index| flag.rule_id(index).into_owned()).collect(),
             needed_by: self.flags.iter().filter(|(_, other)| needs(other)).map(|(key, _)| key.clone()).collect(),
-            left_behind: self.left_behind(actual.unwrap_or(flag)),
+            left_behind: self.left_behind(key, actual.unwrap_or(flag)),
             pins: pins.collect(),
         }
     }
 
     /// Who stays on the old path however high the flag's percent is.
-    pub(super) fn left_behind(&self, flag: &Flag) -> Vec<String> {
+    pub(super) fn left_behind(&self, key: &str, flag: &Flag) -> Vec<String> {
         let mut who = Vec::new();
+        let needs = flag.prerequisites.iter().filter(|needed| !self.is_met_for_all(needed, &mut vec![key]));
+        who.extend(needs.map(|needed| format!("those for whom `{}` is not as it needs it", needed.flag)));
+        let stays = flag.stays();
+        let otherwise = |serve: &Serve| variant(serve) != stays;
+        let rules = flag.rules.iter().enumerate().filter(|(_, rule)| otherwise(&rule.serve));
+        who.extend(rules.map(|(index, _)| format!("those whom its rule `{}` serves otherwise", flag.rule_id(index))));
+        let lists = flag.allow.iter().filter(|list| Some(list.variant.as_str()) != stays);
+        who.extend(lists.map(|list| format!("those whom a list gives `{}`", list.variant)));
         if !flag.deny.keys.is_empty() || !flag.deny.segments.is_empty() {
             who.push("those on its deny list".to_owned());
         }
@@ -242,6 +242,17 @@ impl Definitions {
         let layer = flag.layer.as_ref().filter(|_| width < Percent::ALL.thousandths());
         who.extend(layer.map(|layer| format!("those outside its part of `{}`", layer.name)));
         who
+    }
+
+    /// Whether a prerequisite is sure to hold for everyone, by the definitions alone. `on_the_way` are the flags that led here.
+    fn is_met_for_all<'d>(&'d self, needed: &'d Prerequisite, on_the_way: &mut Vec<&'d str>) -> bool {
+        let Some(other) = self.flags.get(&needed.flag).filter(|_| !on_the_way.contains(&needed.flag.as_str())) else {
+            return false;
+        };
+        on_the_way.push(&needed.flag);
+        let stays = other.stays().filter(|_| other.enabled && other.is_for_all());
+        let fits = stays.is_some_and(|variant| needed.accepted().any(|wanted| wanted == variant));
+        fits && self.left_behind(&needed.flag, other).is_empty()
     }
 
     /// The names that these flags use and no other does.
@@ -268,6 +279,31 @@ impl Definitions {
     }
 }
 
+impl Flag {
+    /// The variant that everyone gets in the end, where it is one.
+    fn stays(&self) -> Option<&str> {
+        self.default.as_ref().and_then(variant)
+    }
+
+    /// Whether the default serves everyone who comes to it.
+    fn is_for_all(&self) -> bool {
+        match &self.default {
+            Some(Serve::Ramp { ramp }) => ramp.percent == Some(Percent::ALL),
+            Some(Serve::Target(_)) | None => true,
+        }
+    }
+}
+
+/// The variant that is served, where it is one.
+fn variant(serve: &Serve) -> Option<&str> {
+    match serve {
+        Serve::Ramp { ramp: Ramp { serve: Target::Variant(name), .. } } | Serve::Target(Target::Variant(name)) => {
+            Some(name)
+        }
+        _ => None,
+    }
+}
+
 impl Cleanup {
     /// The checklist in Markdown, with the places that name the flags, sorted. `files` is how many were searched.
     pub fn markdown(&self, places: &[Place], files: usize, now: Timestamp) -> String {
@@ -285,7 +321,7 @@ impl Cleanup {
                 let passed = coarse(Period::from_millis(u64::try_from(passed).unwrap_or_default()));
                 writeln!(
                     out,
-                    "In `{}` everyone has been on the new path since {}, for {passed}: {} by {}, {}.",
+                    "In `{}` the rollout has been at 100% since {}, for {passed}: {} by {}, {}.",
                     self.environment,
                     minute(since),
                     decision.what.in_words(),
@@ -309,7 +345,7 @@ impl Cleanup {
     fn write_verified(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "\n## Verify\n")?;
         for FlagCleanup { flag, variant, left_behind, .. } in &self.flags {
-            let mark = if self.too_early.is_empty() { "x" } else { " " };
+            let mark = if self.too_early.is_empty() && left_behind.is_empty() { "x" } else { " " };
             match variant {
                 Some(variant) => writeln!(out, "- [{mark}] `{flag}` serves `{variant}` to everyone")?,
                 None => writeln!(out, "- [ ] `{flag}` serves several variants: decide which of them stays")?,

@@ -173,6 +173,20 @@ pub struct Metric {
     pub events_per_minute: Option<f64>,
 }
 
+impl Plan {
+    /// Whether a metric is about those alone who are on the new path.
+    pub(super) fn goes_by_percent(&self, metric: &Metric) -> bool {
+        metric.query.contains("{{arm}}") || metric.query.contains(&format!("{:?}", self.arms.new))
+    }
+
+    /// How many events of a metric are expected in a minute at a percent, where that is known and there are any.
+    pub(super) fn expected(&self, metric: &Metric, percent: Percent) -> Option<f64> {
+        let all = metric.events_per_minute.or(self.traffic.and_then(|traffic| traffic.events_per_minute))?;
+        let share = if self.goes_by_percent(metric) { percent.fraction() } else { 1.0 };
+        Some(all * share).filter(|expected| *expected > 0.0)
+    }
+}
+
 impl Metric {
     /// What `{{window}}` stands for.
     pub fn window(&self) -> Period {

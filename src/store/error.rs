@@ -86,7 +86,9 @@ impl fmt::Display for StoreError {
             StoreError::Missing { path } => {
                 write!(f, "{path}: there is no such object; if there was one, restore it from a backup")
             }
-            StoreError::Object { path, source } => write!(f, "{path}: {source}"),
+            StoreError::Object { path, source } => {
+                write!(f, "the store cannot be read or written, at {path}: {source}")
+            }
             StoreError::Signature { path, source } => write!(f, "{path}: {source}"),
             StoreError::Corrupt { path, problem } => write!(f, "{path}: {problem}"),
             StoreError::Behind { path, current, head } => {

@@ -15,7 +15,8 @@ use crate::files::variable_names;
 /// At its cleanup step, or once it is completed, a rollout's flags have had their time. Each place that names one is found, in every
 /// spelling that code has for it (use_new_gateway, useNewGateway, USE_NEW_GATEWAY, what `flagstone types` writes, variables that
 /// pin it), and told apart: code, definitions and plans, dashboards, documentation. A flag of a single word is found as a
-/// whole string alone. What .gitignore names and what is binary is passed over.
+/// whole string alone, and as a name of the module that `flagstone types` writes. What .gitignore or .ignore names and what is
+/// binary is passed over, and so are links, which is said.
 ///
 /// The checklist is Markdown.
 #[derive(clap::Args)]
@@ -72,14 +73,14 @@ impl Cleanup {
         found.unread.iter().for_each(|unread| warn(format!("not searched: {unread}")));
         if self.json {
             let body = json!({
-                "version": version, "cleanup": cleanup, "places": found.places, "files": found.files,
+                "version": version, "cleanup": cleanup, "places": found.places, "files": found.files.len(),
                 "unread": found.unread,
             });
             return write_json(out, &body);
         }
-        write!(out, "{}", cleanup.markdown(&found.places, found.files, now))?;
+        write!(out, "{}", cleanup.markdown(&found.places, found.files.len(), now))?;
         let lines = found.places.iter().filter(|place| place.kind == PlaceKind::Code).count();
-        note(format!("{} of code in {} that were searched", count(lines, "line"), count(found.files, "file")));
+        note(format!("{} of code in {} that were searched", count(lines, "line"), count(found.files.len(), "file")));
         Ok(Answer::Yes)
     }
 }

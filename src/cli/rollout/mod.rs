@@ -47,11 +47,13 @@ enum Command {
     ///
     /// The rollout goes on once all else is as the step asks. The plan says who has which role.
     #[command(after_help = "Example:
-  flagstone rollout advance calling --step 25% --role stakeholders --author ana@example.com --reason 'Go'")]
+  flagstone rollout advance calling --step 25% --role stakeholders --author ana@example.com \\
+    --reason 'Go'")]
     Advance(Advance),
     /// Attest to something that the plan requires
     #[command(after_help = "Example:
-  flagstone rollout attest calling 'support team trained' --author dana@example.com --reason 'All eight'")]
+  flagstone rollout attest calling 'support team trained' --author dana@example.com \\
+    --reason 'All eight'")]
     Attest(Attest),
     /// Stop a rollout where it is
     Hold(Plain),

@@ -1,8 +1,11 @@
+use std::borrow::Cow;
 use std::io::Write;
 use std::time::Duration;
 
 use flagstone::Timestamp;
 use flagstone::rollout::Report as RolloutReport;
+use flagstone::snapshot::definitions::Definitions;
+use flagstone::store::Log;
 use serde_json::json;
 
 use crate::answer::{Answer, Failure, runtime, wait, write_json};
@@ -54,18 +57,22 @@ impl Report {
         let now = Timestamp::now();
         let since = i64::try_from(self.since.as_millis()).unwrap_or(i64::MAX);
         let from = now.plus_millis(since.saturating_neg());
-        if let Some(wanted) = &self.rollout {
-            definitions.rollout(wanted).map_err(Failure::Usage)?;
-        }
-        let mut reports = Vec::new();
-        for (name, plan) in &definitions.rollouts {
-            let is_wanted = match &self.rollout {
-                Some(wanted) => wanted == name,
-                None => state.rollouts.contains_key(name),
-            };
-            if !is_wanted {
-                continue;
+        let names: Vec<&String> = match &self.rollout {
+            Some(wanted) if !state.rollouts.contains_key(wanted) => {
+                definitions.rollout(wanted).map_err(Failure::Usage)?;
+                vec![wanted]
             }
+            Some(wanted) => vec![wanted],
+            None => state.rollouts.keys().collect(),
+        };
+        let mut reports = Vec::new();
+        for name in names {
+            // A plan that is over may be gone; what it was stands in the log.
+            let definitions = match definitions.rollouts.contains_key(name) {
+                true => Cow::Borrowed(&definitions),
+                false => Cow::Owned(self.last_with(&log, &versions, name)?),
+            };
+            let plan = definitions.rollout(name).map_err(Failure::Usage)?;
             let questions = state.rollouts.get(name).map(|progress| plan.questions(progress, log.environment(), now));
             let observations = match (&prometheus, questions) {
                 (Some(prometheus), Some(questions)) => Some(runtime()?.block_on(prometheus.ask(&questions))),
@@ -96,6 +103,17 @@ impl Report {
             }
         }
         Ok(Answer::Yes)
+    }
+
+    /// The newest definitions that have the plan of a rollout.
+    fn last_with(&self, log: &Log, versions: &[u64], rollout: &str) -> Result<Definitions, Failure> {
+        for version in versions.iter().rev() {
+            let (definitions, _) = self.store.entry(log, *version)?.contents()?;
+            if definitions.rollouts.contains_key(rollout) {
+                return Ok(definitions);
+            }
+        }
+        Err(Failure::File(format!("no entry that the log still has holds the plan of the rollout `{rollout}`")))
     }
 }
 

@@ -30,10 +30,11 @@ use crate::serve::{ended, log_to_standard_error, prometheus};
 /// token), FLAGSTONE_NOTIFY, FLAGSTONE_NOTIFY_SLACK.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  flagstone rollout run --environment production --store published --key keys/production.private.jwk \\
-    --prometheus http://127.0.0.1:9090
-  flagstone rollout run --environment production --store s3://flags/shop --key production.private.jwk \\
-    --prometheus https://example.com/prometheus --metrics-listen 0.0.0.0:9102 --notify https://example.com/events
+  flagstone rollout run --environment production --store published \\
+    --key keys/production.private.jwk --prometheus http://127.0.0.1:9090
+  flagstone rollout run --environment production --store s3://flags/shop \\
+    --key production.private.jwk --prometheus https://example.com/prometheus \\
+    --metrics-listen 0.0.0.0:9102 --notify https://example.com/events
   */5 * * * * flagstone rollout run --once …")]
 pub struct Run {
     /// The environment
@@ -60,7 +61,7 @@ pub struct Run {
     /// Look once, decide, and end: for cron
     #[arg(long)]
     once: bool,
-    /// How often to look at what is measured
+    /// How often to look at what is measured; where a plan's `interval` is shorter, as often as that
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     interval: Duration,
     /// How often to look for changes of the log, which are looked at at once; by default 250ms in a local folder, 2s elsewhere
@@ -158,6 +159,10 @@ fn routes(metrics: Arc<Metrics>, silence: Duration) -> Router {
     };
     // What is amiss names places of the store, which not everyone is to know; it is in the log.
     let healthy = async move || match health.trouble(silence) {
+        // Another controller would be as blind.
+        None if health.is_blind() => {
+            (StatusCode::OK, "ok, but Prometheus does not answer: nothing measured turns anything back\n")
+        }
         None => (StatusCode::OK, "ok\n"),
         Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "the log of the environment cannot be read or written\n"),
     };

@@ -22,6 +22,9 @@ use crate::types::{is_generated, rust_names};
 /// As much of a line is shown.
 const WIDTH: usize = 160;
 
+/// Larger files are not looked into for what they are.
+const MOST_READ: u64 = 4 << 20;
+
 /// A way in which a flag is named.
 struct Spelling {
     flag: String,
@@ -36,7 +39,7 @@ enum Where {
     Anywhere,
     /// As a whole string, or in definitions: alone, a single word can be anything.
     Quoted,
-    /// As a whole word in Rust.
+    /// As the name of a constant or type of a module, in Rust: alone, a capital letter is a type's parameter.
     Rust,
 }
 
@@ -44,8 +47,8 @@ enum Where {
 #[derive(Default)]
 pub struct Found {
     pub places: Vec<Place>,
-    /// How many files were searched.
-    pub files: usize,
+    /// The files that were searched.
+    pub files: BTreeSet<PathBuf>,
     /// What could not be read, and why.
     pub unread: Vec<String>,
 }
@@ -85,11 +88,11 @@ pub fn search(
     let found = Mutex::new(Found::default());
     let add = |more: Found| {
         let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        found.files += more.files;
+        found.files.extend(more.files);
         found.places.extend(more.places);
         found.unread.extend(more.unread);
-        if found.files.is_multiple_of(256) {
-            progress.set_message(format!("searched {} files", found.files));
+        if found.files.len().is_multiple_of(256) {
+            progress.set_message(format!("searched {} files", found.files.len()));
             progress.tick();
         }
     };
@@ -100,6 +103,10 @@ pub fn search(
             match entry {
                 Ok(entry) if entry.file_type().is_some_and(|kind| kind.is_file()) => {
                     add(search_file(&mut searcher, matcher, entry.path(), spellings, definitions));
+                }
+                Ok(entry) if entry.file_type().is_some_and(|kind| kind.is_symlink()) => {
+                    let unread = format!("{}: links are not followed", entry.path().display());
+                    add(Found { unread: vec![unread], ..Found::default() });
                 }
                 Ok(_) => {}
                 Err(error) => add(Found { unread: vec![error.to_string()], ..Found::default() }),
@@ -160,13 +167,14 @@ fn search_file(
     spellings: &[Spelling],
     definitions: &Definitions,
 ) -> Found {
-    let mut found = Found { files: 1, ..Found::default() };
+    let path = path.strip_prefix("./").unwrap_or(path);
+    let mut found = Found { files: BTreeSet::from([path.to_owned()]), ..Found::default() };
     let mut lines: Vec<(u64, String)> = Vec::new();
     let sink = Lossy(|number, line| {
         lines.push((number, line.to_owned()));
         Ok(true)
     });
-    let file = path.strip_prefix("./").unwrap_or(path).display().to_string();
+    let file = path.display().to_string();
     if let Err(error) = searcher.search_path(matcher, path, sink) {
         found.unread.push(format!("{file}: {error}"));
     }
@@ -179,7 +187,9 @@ fn search_file(
         let named = spellings.iter().filter(|Spelling { text: name, place, .. }| match place {
             Where::Anywhere => has_word(&text, name),
             Where::Quoted => has_quoted(&text, name) || (kind == PlaceKind::Definitions && has_word(&text, name)),
-            Where::Rust => is_rust && has_word(&text, name),
+            Where::Rust => {
+                is_rust && has_word(&text, name) && (text.contains(&format!("::{name}")) || is_import(&text))
+            }
         });
         // One line is one place of a flag, however often it names it.
         let mut flags = BTreeSet::new();
@@ -204,7 +214,8 @@ fn kind(path: &Path, definitions: &Definitions) -> Option<PlaceKind> {
     let read = || fs::read(path).unwrap_or_default();
     Some(match extension.as_str() {
         "md" | "mdx" | "txt" | "rst" | "adoc" => PlaceKind::Documentation,
-        "yaml" | "yml" | "json" => {
+        // What people write is smaller.
+        "yaml" | "yml" | "json" if fs::metadata(path).is_ok_and(|file| file.len() <= MOST_READ) => {
             let text = read();
             let json: Option<Value> = serde_json::from_slice(&text).ok();
             let is_schema =
@@ -235,6 +246,12 @@ fn has_word(line: &str, word: &str) -> bool {
         let (before, behind) = (&line[..place], &line[place + word.len()..]);
         !before.ends_with(joins) && !behind.starts_with(joins)
     })
+}
+
+/// Whether the line brings names into scope.
+fn is_import(line: &str) -> bool {
+    let line = line.trim_start();
+    line.strip_prefix("pub ").unwrap_or(line).starts_with("use ")
 }
 
 /// Whether the line has the text as a whole string.

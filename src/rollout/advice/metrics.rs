@@ -9,18 +9,39 @@ use crate::rollout::plan::{Baseline, Guard, Metric, OnNoData, Quantity, Test, Tr
 use crate::snapshot::definitions::{Path, Percent};
 
 /// What brings several series together to one.
-const AGGREGATIONS: [&str; 13] = [
-    "avg", "bottomk", "count", "group", "max", "min", "quantile", "scalar", "stddev", "stdvar", "sum", "topk", "vector",
+const AGGREGATIONS: [&str; 15] = [
+    "absent",
+    "absent_over_time",
+    "avg",
+    "bottomk",
+    "count",
+    "group",
+    "max",
+    "min",
+    "quantile",
+    "scalar",
+    "stddev",
+    "stdvar",
+    "sum",
+    "topk",
+    "vector",
 ];
 
 impl Metric {
-    fn names(&self, function: &str) -> bool {
-        self.query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == function)
+    /// Whether it calls a function, or brings series together by it: not whether a label goes by its name.
+    fn calls(&self, function: &str) -> bool {
+        let joins = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        self.query.match_indices(function).any(|(place, _)| {
+            let (before, behind) = (&self.query[..place], self.query[place + function.len()..].trim_start());
+            let behind_word = &self.query[place + function.len()..];
+            let is_called = ["(", "by ", "by(", "without ", "without("].iter().any(|next| behind.starts_with(next));
+            !before.ends_with(joins) && !behind_word.starts_with(joins) && is_called
+        })
     }
 
     /// Whether it goes by what is counted while the window lasts.
     fn is_of_events(&self) -> bool {
-        ["rate", "irate", "increase", "delta"].iter().any(|function| self.names(function))
+        ["rate", "irate", "increase", "delta"].iter().any(|function| self.calls(function))
     }
 
     /// Whether it is a share of events, so that a single one is so and so much of it.
@@ -126,7 +147,7 @@ impl Advisor<'_> {
             let suggestion = format!("write a window of {} or more", Period::from_millis(4 * scrape.millis()));
             self.tell(Advice::WindowTooShort, &path.key("window"), message, suggestion);
         }
-        if !AGGREGATIONS.iter().any(|function| metric.names(function)) {
+        if !AGGREGATIONS.iter().any(|function| metric.calls(function)) {
             let message = "where several instances count, the query finds several series, which is no data";
             self.tell(Advice::SeveralSeries, &path.key("query"), message, "bring them together, by `sum()` or another");
         }
@@ -135,7 +156,7 @@ impl Advisor<'_> {
     /// Whether anybody is there whom the metric is about, and whom it is compared with.
     fn audience(&mut self, stage: &Stage<'_>, looked: &Looked<'_>, metric: &Metric) {
         let name = &stage.last.name;
-        let about_new = self.goes_by_percent(metric) && metric.is_of_events();
+        let about_new = self.plan.goes_by_percent(metric) && metric.is_of_events();
         if about_new && !stage.step.shadow && !stage.is_open(self.plan) && !self.others_are_in(stage) {
             let what = match looked.trigger.map(|trigger| trigger.on_no_data) {
                 Some(OnNoData::Act) => "does what it does without data",
@@ -161,17 +182,6 @@ impl Advisor<'_> {
         }
     }
 
-    fn goes_by_percent(&self, metric: &Metric) -> bool {
-        metric.query.contains("{{arm}}") || metric.query.contains(&format!("{:?}", self.plan.arms.new))
-    }
-
-    /// How many events are expected in a minute at a percent.
-    fn expected(&self, metric: &Metric, percent: Percent) -> Option<f64> {
-        let all = metric.events_per_minute.or(self.plan.traffic.and_then(|traffic| traffic.events_per_minute))?;
-        let share = if self.goes_by_percent(metric) { f64::from(percent.thousandths()) / 100_000.0 } else { 1.0 };
-        Some(all * share).filter(|expected| *expected > 0.0)
-    }
-
     fn samples(&mut self, stage: &Stage<'_>, looked: &Looked<'_>, metric: &Metric) {
         // A sequential guard counts as many as it takes.
         if looked.test.sequential.is_some() {
@@ -180,7 +190,7 @@ impl Advisor<'_> {
         let (name, percent) = (&stage.first.name, stage.first.percent.unwrap_or_default());
         let window = metric.window();
         let minutes = window.millis() as f64 / 60_000.0;
-        let per_minute = self.expected(metric, percent);
+        let per_minute = self.plan.expected(metric, percent);
         let expected = per_minute.map(|per_minute| per_minute * minutes);
         if let (Some(expected), Some(per_minute), Some(minimum)) = (expected, per_minute, metric.minimum_samples)
             && expected < minimum

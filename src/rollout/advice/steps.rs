@@ -16,9 +16,12 @@ impl Advisor<'_> {
                 self.overshoot(&stage.path.key("series"), series);
             }
             self.as_named(stage);
-            let first = stage.first.percent.unwrap_or_default();
-            if first.minus(before).thousandths() > Percent::ALL.thousandths() / 2 {
-                let message = format!("from {before}% it goes to {first}% at once");
+            let from = [before].into_iter().chain(stage.percents.iter().copied());
+            let mut moves = from.zip(&stage.percents);
+            let leaps =
+                |(from, to): &(Percent, &Percent)| to.minus(*from).thousandths() > Percent::ALL.thousandths() / 2;
+            if let Some((from, to)) = moves.find(leaps) {
+                let message = format!("from {from}% it goes to {to}% at once");
                 self.tell(Advice::Leap, &stage.path, message, "put steps between, so that fewer meet what goes wrong");
             }
             self.two_audiences(stage, place.checked_sub(1).map(|before| &stages[before]));
@@ -129,7 +132,7 @@ impl Advisor<'_> {
         }
         for flag in &self.plan.flags {
             let Some(found) = self.definitions.flags.get(flag) else { continue };
-            let who = self.definitions.left_behind(found);
+            let who = self.definitions.left_behind(flag, found);
             if !who.is_empty() {
                 let message = format!("`{flag}` keeps some on the old path when that is taken out: {}", who.join(", "));
                 self.tell(Advice::LeftBehind, &stage.path, message, "take them over before, or do not take it out");

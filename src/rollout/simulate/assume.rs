@@ -7,7 +7,6 @@ use serde::Serialize;
 use crate::rollout::guard::Measured;
 use crate::rollout::plan::Test;
 use crate::rollout::{Baseline, Gate, Metric, Part, Plan, Quantity, ResolvedStep, Trigger};
-use crate::snapshot::definitions::Percent;
 
 /// What is taken of a metric that nothing else is known of, from a step on: numbers that let each gate hold and open no trigger.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -118,14 +117,9 @@ fn wants<'p>(step: &'p ResolvedStep, after: &[&'p Gate], metric: &str) -> Vec<Wa
 /// As many as are expected; enough, where nobody says how many are or nobody is let in by a percent.
 fn samples(plan: &Plan, metric: &Metric, step: &ResolvedStep) -> f64 {
     const ENOUGH: f64 = 1000.0;
-    let expected = metric.events_per_minute.or_else(|| plan.traffic?.events_per_minute);
-    let percent = step.percent.filter(|percent| *percent > Percent::default());
-    match (expected, percent) {
-        (Some(events), Some(percent)) => {
-            let minutes = metric.window().millis() as f64 / 60_000.0;
-            (events * minutes * f64::from(percent.thousandths()) / 100_000.0).floor()
-        }
-        _ => metric.minimum_samples.unwrap_or_default().max(ENOUGH),
+    match plan.expected(metric, step.percent.unwrap_or_default()) {
+        Some(events) => (events * metric.window().millis() as f64 / 60_000.0).floor(),
+        None => metric.minimum_samples.unwrap_or_default().max(ENOUGH),
     }
 }
 
@@ -262,8 +256,8 @@ mod tests {
     #[test]
     fn samples_are_those_that_are_expected() {
         let plan = r#"{"flags": ["f"], "traffic": {"eventsPerMinute": 100},
-            "metrics": {"m": {"query": "m", "samples": "s", "minimumSamples": 20},
-                        "rare": {"query": "r", "samples": "s", "eventsPerMinute": 1}},
+            "metrics": {"m": {"query": "m{{arm}}", "samples": "s", "minimumSamples": 20},
+                        "rare": {"query": "r{{arm}}", "samples": "s", "eventsPerMinute": 1}},
             "gates": [{"metric": "m", "value": "< 1"}, {"metric": "rare", "value": "< 1"}],
             "steps": [{"name": "list", "percent": 0}, {"percent": 1}, {"percent": 50}]}"#;
         let plan: Plan = serde_json::from_str(plan).unwrap();

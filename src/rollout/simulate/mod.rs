@@ -153,7 +153,7 @@ impl<'p> Simulator<'p> {
         let Scenario { start, until, environment, history, script, people } = scenario;
         let people = people.or(script.people).unwrap_or_default();
         let steps = plan.steps();
-        let known = until.into_iter().chain(history.until()).min();
+        let known = until.or(history.until());
         let mut simulator = Simulator {
             plan,
             assumed: assume::assume(plan, &steps),
@@ -344,7 +344,7 @@ impl<'p> Simulator<'p> {
                     Until::Unfrozen => None,
                 };
                 match until.is_some_and(|until| until <= now) {
-                    true => refused("the freeze would be over before it begins"),
+                    true => refused("freeze: it would be over before it begins"),
                     false => {
                         self.state.frozen = Some(Frozen { by: by.clone(), until });
                         Happened::Frozen

@@ -54,6 +54,8 @@ pub enum Outcome {
     RolledBack,
     /// It waits, and nothing that is known of would let it go on.
     Stuck,
+    /// What is known ends before it does; all that it waits for is the time.
+    Underway,
 }
 
 /// Something that happened.
@@ -240,6 +242,9 @@ pub struct Threshold {
     /// How many times in a row it must be so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consecutive: Option<u32>,
+    /// Whether it is so once that is certain of all that was counted, whatever the number is at an instant.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sequential: bool,
     /// From then on.
     pub from: Timestamp,
     /// Until then.
@@ -269,7 +274,7 @@ impl Simulator<'_> {
         for reading in evidence {
             let condition = reading.condition.as_ref().and_then(|condition| condition.parse().ok());
             if let (Some(metric), Some(quantity), Some(condition)) = (&reading.metric, reading.quantity, condition) {
-                let (lasting, consecutive) = self.asks(&reading.guard, reading.action.is_some());
+                let (lasting, consecutive, sequential) = self.asks(&reading.guard, reading.action.is_some());
                 wanted.push(Threshold {
                     metric: metric.clone(),
                     quantity,
@@ -278,6 +283,7 @@ impl Simulator<'_> {
                     condition,
                     lasting,
                     consecutive,
+                    sequential,
                     from: now,
                     until: Timestamp::MAX,
                 });
@@ -296,18 +302,18 @@ impl Simulator<'_> {
         self.thresholds.append(&mut wanted);
     }
 
-    /// For how long and how often a guard wants it to be so.
-    fn asks(&self, guard: &str, is_trigger: bool) -> (Period, Option<u32>) {
+    /// For how long and how often a guard wants it to be so, and whether it is a sequential test.
+    fn asks(&self, guard: &str, is_trigger: bool) -> (Period, Option<u32>, bool) {
         let step = self.step();
         let found = match is_trigger {
             true => step.and_then(|step| {
                 let trigger = step.triggers.iter().find(|trigger| trigger.called() == guard)?;
-                Some((trigger.lasting, trigger.consecutive))
+                Some((trigger.lasting, trigger.consecutive, trigger.sequential.is_some()))
             }),
             false => {
                 let after = self.plan.after_rollback.iter().flat_map(|after| &after.gates);
                 let gate = step.iter().flat_map(|step| &step.gates).chain(after).find(|gate| gate.called() == guard);
-                gate.map(|gate| (gate.lasting, gate.consecutive))
+                gate.map(|gate| (gate.lasting, gate.consecutive, gate.sequential.is_some()))
             }
         };
         found.unwrap_or_default()
@@ -339,12 +345,11 @@ impl Simulator<'_> {
 
     /// Since when what a trigger found was so.
     fn fault_since(&mut self, before: &Progress, reading: &Reading, now: Timestamp) -> Option<Timestamp> {
-        if reading.metric.is_none() {
-            let raised = before.signals.get(&reading.guard);
-            return raised.or_else(|| before.signals.values().last()).map(|note| note.at.max(before.started));
-        }
         let step = self.steps.iter().find(|step| Some(&step.name) == before.step.as_ref())?.clone();
         let trigger = step.triggers.iter().find(|trigger| trigger.called() == reading.guard)?;
+        if let Some(signal) = &trigger.signal {
+            return before.signals.get(signal).map(|note| note.at.max(before.started));
+        }
         let test = trigger.test()?;
         let mut runs = std::mem::take(&mut self.runs);
         let tick = self.tick(now);
@@ -410,6 +415,7 @@ impl Simulator<'_> {
         let outcome = match self.progress.as_ref().map(|progress| progress.phase) {
             Some(Phase::Completed) => Outcome::Completed,
             Some(Phase::RolledBack) => Outcome::RolledBack,
+            _ if self.blockers.iter().all(|blocker| blocker.until.is_some()) => Outcome::Underway,
             _ => Outcome::Stuck,
         };
         Simulation {

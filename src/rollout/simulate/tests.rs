@@ -481,3 +481,42 @@ proptest! {
         prop_assert_eq!(told(leaps), told(ticks), "{:#} {:#?}", written, events);
     }
 }
+
+#[test]
+fn of_several_signals_the_one_that_turned_it_back_counts() {
+    let plan = plan(json!({
+        "flags": ["f"],
+        "traffic": {"usersPerDay": 1_000},
+        "triggers": [{"name": "critical", "signal": "bug"}, {"signal": "slow", "do": "hold"}],
+        "steps": [{"percent": 100, "soak": "2d"}],
+    }));
+    let turned = simulate(&plan, scenario(&plan, "events: [{at: 1h, signal: slow}, {at: 5h, signal: bug}]"));
+    let [rollback] = turned.rollbacks.as_slice() else { panic!("{:#?}", turned.rollbacks) };
+    assert_eq!((rollback.trigger.as_deref(), rollback.fault_since), (Some("critical"), Some(rollback.at)));
+}
+
+#[test]
+fn what_only_lacks_time_is_under_way() {
+    let plan = plan(json!({"flags": ["f"], "steps": [{"percent": 10, "soak": "1d"}, {"percent": 100}]}));
+    let until = |hours: i64| Scenario { until: Some(at(START).plus_millis(hours * 3_600_000)), ..scenario(&plan, "") };
+    assert_eq!(simulate(&plan, until(12)).outcome, Outcome::Underway);
+    assert_eq!(simulate(&plan, until(25)).outcome, Outcome::Completed);
+    let held = Scenario { script: script(&plan, "events: [{at: 1h, hold: Odd}]"), ..until(12) };
+    assert_eq!(simulate(&plan, held).outcome, Outcome::Stuck);
+}
+
+#[test]
+fn lint_and_simulator_expect_the_same_events() {
+    let plan = |query: &str| {
+        plan(json!({
+            "flags": ["f"],
+            "metrics": {"errors": {"query": query, "samples": "s", "minimumSamples": 50, "eventsPerMinute": 20}},
+            "gates": [{"metric": "errors", "value": "< 1%"}],
+            "steps": [{"percent": 10, "soak": "1d"}, {"percent": 100}],
+        }))
+    };
+    // Of everyone there are a hundred events in five minutes; of those who are on the new path, ten.
+    let outcome = |plan: &Plan| simulate(plan, scenario(plan, "")).outcome;
+    assert_eq!(outcome(&plan("rate(errors[5m])")), Outcome::Completed);
+    assert_eq!(outcome(&plan("rate(errors{arm=\"{{arm}}\"}[5m])")), Outcome::Stuck);
+}

@@ -305,7 +305,8 @@ pub struct Prerequisite {
 }
 
 impl Prerequisite {
-    fn accepted(&self) -> impl Iterator<Item = &str> {
+    /// The variants that will do.
+    pub(crate) fn accepted(&self) -> impl Iterator<Item = &str> {
         self.variant.iter().chain(&self.variants).map(String::as_str)
     }
 }

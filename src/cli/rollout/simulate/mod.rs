@@ -52,7 +52,8 @@ use crate::serve::prometheus;
 #[derive(clap::Args)]
 #[command(
     verbatim_doc_comment,
-    after_help = "Exits with 0 if it gets through, and with 4 if it is turned back or gets stuck.
+    after_help = "Exits with 0 if it gets through, and with 4 if it is turned back, gets stuck, or is still
+under way where what is known ends.
 
 Examples:
   flagstone rollout simulate gateway flags/ --from 2025-01-10T08:00:00Z
@@ -84,7 +85,7 @@ pub struct Simulate {
     #[arg(long, value_name = "[METRIC=]FILE")]
     history: Vec<String>,
     /// Replay what metrics said from --from to --to; a token for it comes from FLAGSTONE_PROMETHEUS_TOKEN
-    #[arg(long, value_name = "URL", requires_all = ["from", "to"], conflicts_with = "history", env = "FLAGSTONE_PROMETHEUS", hide_env_values = true)]
+    #[arg(long, value_name = "URL", requires_all = ["from", "to"], conflicts_with = "history")]
     prometheus: Option<String>,
     /// Write what Prometheus said to a file
     #[arg(long, value_name = "FILE", requires = "prometheus")]
@@ -161,7 +162,7 @@ impl Simulate {
         }
         Ok(match simulation.outcome {
             Outcome::Completed => Answer::Yes,
-            Outcome::RolledBack | Outcome::Stuck => Answer::NotThrough,
+            Outcome::RolledBack | Outcome::Stuck | Outcome::Underway => Answer::NotThrough,
         })
     }
 

@@ -93,6 +93,7 @@ impl Page<'_> {
             Outcome::Completed => ("completed", "gets through"),
             Outcome::RolledBack => ("rolledBack", "is turned back"),
             Outcome::Stuck => ("stuck", "is stuck"),
+            Outcome::Underway => ("stuck", "is under way"),
         };
         format!(
             r##"<header>
@@ -148,11 +149,12 @@ impl Page<'_> {
                 tile("back", "Turned back after", &span(between(simulation.start, at)), &step);
             }
             Outcome::Stuck => tile("wait", "Stuck after", &lasted, &instant(simulation.end)),
+            Outcome::Underway => tile("wait", "Under way after", &lasted, &instant(simulation.end)),
         }
         tile("", "Soaking", &span(time.active), "as the plan has it");
         tile("", "Waiting", &span(time.waiting), "for dates, people and metrics");
         if !time.held.is_zero() {
-            tile("wait", "Held", &span(time.held), "until somebody resumed it");
+            tile("wait", "Held", &span(time.held), "by a trigger or by hand");
         }
         let unit = if simulation.exposed.people.is_some() { "people, about" } else { "percent-hours" };
         tile("", "Let in, all in all", &telling::figure(&simulation.exposed), unit);
@@ -412,7 +414,7 @@ impl Page<'_> {
 
     /// What keeps it where it is at the end.
     fn stuck(&self) -> String {
-        if self.simulation.outcome != Outcome::Stuck {
+        if !matches!(self.simulation.outcome, Outcome::Stuck | Outcome::Underway) {
             return String::new();
         }
         let items: String =
@@ -453,7 +455,8 @@ impl Page<'_> {
             let about = wait.about.clone().unwrap_or_else(|| wait.message.clone());
             let same =
                 |(other, _): &(&Wait, _)| (&other.step, other.from, other.until) == (&wait.step, wait.from, wait.until);
-            match rows.iter_mut().find(|row| same(row)) {
+            // They come in order of their beginnings.
+            match rows.iter_mut().rev().take_while(|(other, _)| other.from == wait.from).find(|row| same(row)) {
                 Some((_, all)) => all.push(about),
                 None => rows.push((wait, vec![about])),
             }

@@ -1,5 +1,7 @@
 //! What came of a simulation, in words and in stretches of time: what the terminal and the page show alike.
 
+use std::collections::BTreeMap;
+
 use flagstone::Timestamp;
 use flagstone::rollout::{
     Action, BlockerKind, Curve, Exposure, Finding, Happened, Moment, Outcome, Quantity, Reading, Simulation, Threshold,
@@ -115,10 +117,11 @@ pub fn ending(simulation: &Simulation) -> String {
             format!("is turned back{step} after {after}")
         }
         (Outcome::RolledBack, None) => "is turned back".to_owned(),
-        (Outcome::Stuck, _) => {
+        (Outcome::Stuck | Outcome::Underway, _) => {
             let step = simulation.moments.iter().rev().find_map(|moment| moment.step.as_deref());
             let step = step.map_or(String::new(), |step| format!(" at {step}"));
-            format!("is stuck{step} after {lasted}")
+            let is = if simulation.outcome == Outcome::Stuck { "stuck" } else { "under way" };
+            format!("is {is}{step} after {lasted}")
         }
     }
 }
@@ -234,11 +237,16 @@ impl Class {
 /// Stretches of time in which it waits for a kind of thing, without those that lie within others of their kind.
 pub fn waits(simulation: &Simulation) -> Vec<(Timestamp, Timestamp, Class)> {
     let mut all: Vec<(Timestamp, Timestamp, Class)> = Vec::new();
+    // They come in order, so that only the last of a kind can reach the next.
+    let mut last: BTreeMap<Class, usize> = BTreeMap::new();
     for wait in &simulation.waits {
         let class = Class::of(wait.kind);
-        match all.iter_mut().rev().find(|(_, until, other)| *other == class && *until >= wait.from) {
-            Some((_, until, _)) if class != Class::Soak => *until = wait.until.max(*until),
-            _ => all.push((wait.from, wait.until, class)),
+        match last.get(&class).map(|place| &mut all[*place].1).filter(|until| **until >= wait.from) {
+            Some(until) if class != Class::Soak => *until = wait.until.max(*until),
+            _ => {
+                last.insert(class, all.len());
+                all.push((wait.from, wait.until, class));
+            }
         }
     }
     all
@@ -305,6 +313,8 @@ fn found(curve: &Curve, at: Timestamp, number: Option<f64>) -> Found {
     let here = curve.thresholds.iter().filter(|threshold| threshold.from <= at && at < threshold.until);
     let of = |threshold: &Threshold| match (number, threshold.action) {
         (None, _) => Found::NoData,
+        // A sequential test does not go by the number of an instant.
+        (Some(_), _) if threshold.sequential => Found::Fine,
         (Some(number), Some(_)) if threshold.condition.holds(number) => Found::Wrong,
         (Some(number), None) if !threshold.condition.holds(number) => Found::Short,
         _ => Found::Fine,
@@ -357,6 +367,9 @@ pub fn wants(threshold: &Threshold) -> String {
     if let Some(times) = threshold.consecutive.filter(|times| *times > 1) {
         text.push_str(&format!(", {times} times in a row"));
     }
+    if threshold.sequential {
+        text.push_str(" for certain (sequential)");
+    }
     text
 }
 
@@ -391,7 +404,7 @@ fn number(number: f64) -> String {
     let scale = 10_f64.powf(places);
     let rounded = (number * scale).round() / scale;
     match rounded.abs() >= 10_000.0 {
-        true => thousands(rounded.abs() as u64),
+        true => format!("{}{}", if rounded < 0.0 { "-" } else { "" }, thousands(rounded.abs() as u64)),
         false => rounded.to_string(),
     }
 }

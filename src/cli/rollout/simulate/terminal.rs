@@ -46,7 +46,7 @@ pub fn draw(
     let style = match simulation.outcome {
         Outcome::Completed => GREEN,
         Outcome::RolledBack => RED,
-        Outcome::Stuck => YELLOW,
+        Outcome::Stuck | Outcome::Underway => YELLOW,
     };
     writeln!(out, "{BOLD}{rollout}{BOLD:#} {style}{}{style:#}", telling::ending(simulation))?;
     let spent = telling::spent(simulation);
@@ -63,7 +63,7 @@ pub fn draw(
     for told in &told {
         decision(out, simulation, told, width)?;
     }
-    if simulation.outcome == Outcome::Stuck {
+    if matches!(simulation.outcome, Outcome::Stuck | Outcome::Underway) {
         for blocker in &simulation.blockers {
             writeln!(out, "  {YELLOW}waits:{YELLOW:#} {}", blocker.message)?;
         }
