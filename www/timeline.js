@@ -64,7 +64,9 @@ lanes.addEventListener("pointermove", ({ clientX }) => {
   const { left, width } = first.getBoundingClientRect();
   const time = start + ((clientX - left) / width) * (end - start);
   // What happened is what people point at.
-  const near = moments.map(([at]) => at).reduce((best, at) => (Math.abs(at - time) < Math.abs(best - time) ? at : best), start);
+  const near = moments
+    .map(([at]) => at)
+    .reduce((best, at) => (Math.abs(at - time) < Math.abs(best - time) ? at : best), start);
   show(Math.abs(near - time) < (end - start) * (4 / width) ? near : time);
 });
 lanes.addEventListener("pointerleave", () => {
