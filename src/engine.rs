@@ -143,6 +143,7 @@ impl Gatekeeper {
         Gatekeeper { environment, audience, newest: None }
     }
 
+    #[cfg(feature = "ed25519")]
     pub(crate) fn environment(&self) -> &str {
         &self.environment
     }

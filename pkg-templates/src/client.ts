@@ -497,7 +497,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   explain(flag: KeyOf<F, unknown>, context?: EvaluationContext | AnySubject): Explanation {
     // The same instant for both.
     let now = NaN;
-    const clock = (): number => (Number.isNaN(now) ? (now = this.#clock?.() ?? Date.now()) : now);
+    const clock = (): number => (Number.isNaN(now) ? (now = this.#now()) : now);
     const details = this.#details(flag, undefined, undefined as JsonValue | undefined, context, clock);
     const found = this.#description?.flags.get(flag);
     if (found === undefined) return { details, steps: [] };
@@ -517,7 +517,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   setKeys(keys: KeySet): void {
     checkKeys(keys);
     this.#assertOpen();
-    this.#host?.setKeys(JSON.stringify(keys));
+    this.#host?.setKeys(keys);
     this.#keys = keys;
   }
 
@@ -631,7 +631,8 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   }
 
   #now(): number {
-    return this.#clock === undefined ? NaN : this.#clock();
+    const now = this.#clock?.() ?? NaN;
+    return Number.isNaN(now) ? Date.now() : now;
   }
 
   /** What the context says of the attributes that a flag may read, or every flag. */
@@ -800,7 +801,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
       return (this.#host = new Host({
         environment,
         audience,
-        keys: JSON.stringify(this.#keys),
+        keys: this.#keys,
         pins: checkPins(pins),
         variables,
       }));
@@ -824,7 +825,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
 
   async #restore({ envelope, source, etag }: StoredSnapshot): Promise<void> {
     try {
-      await this.#take(new TextEncoder().encode(envelope), "the snapshot kept from last time");
+      await this.#take(envelope, "the snapshot kept from last time");
       if (source !== undefined && source === this.#source?.identity) this.#etag = etag;
     } catch (error) {
       if (error instanceof LoadError && error.code === "ENGINE") throw error;
@@ -838,12 +839,13 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   }
 
   /** Keeps what was taken, for the next start. */
-  async #keep(envelope: Uint8Array, etag: string | undefined): Promise<void> {
+  async #keep(signed: string | Uint8Array, etag: string | undefined): Promise<void> {
     const { version } = this;
     if (this.#storage === undefined || version === undefined) return;
     const source = this.#source?.identity;
     try {
-      await this.#storage.write({ envelope: new TextDecoder().decode(envelope), version, source, etag });
+      const envelope = typeof signed === "string" ? signed : new TextDecoder().decode(signed);
+      await this.#storage.write({ envelope, version, source, etag });
       this.#warned.delete("STORAGE");
     } catch (error) {
       this.#failed(storageError("written", error));
@@ -911,7 +913,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   }
 
   /** Takes an envelope from somewhere: one after another, in the order they are given. */
-  async #take(envelope: Uint8Array, from?: string): Promise<boolean> {
+  async #take(envelope: string | Uint8Array, from?: string): Promise<boolean> {
     // But not after another request's, which may never end.
     const isApart = runtime().isPerRequest;
     const taken = isApart ? this.#takeNow(envelope) : this.#taking.then(() => this.#takeNow(envelope));
@@ -922,7 +924,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     });
   }
 
-  async #takeNow(envelope: Uint8Array): Promise<boolean> {
+  async #takeNow(envelope: string | Uint8Array): Promise<boolean> {
     const host = await this.#loadEngine();
     this.#assertOpen();
     const before = host.description;
@@ -1265,11 +1267,11 @@ function storageError(done: string, error: unknown): LoadError {
   return new LoadError("STORAGE", `the last good snapshot cannot be ${done}: ${reason(error)}`, { cause: error });
 }
 
-/** The envelope's bytes, which nobody else can change. */
-async function readEnvelope(envelope: EnvelopeSource): Promise<Uint8Array> {
-  if (typeof envelope === "string") return new TextEncoder().encode(envelope);
+/** The envelope's text or bytes, which nobody else can change. */
+async function readEnvelope(envelope: EnvelopeSource): Promise<string | Uint8Array> {
+  if (typeof envelope === "string") return envelope;
   if (envelope instanceof Uint8Array) return envelope.slice();
-  if (!(envelope instanceof Response)) return new TextEncoder().encode(JSON.stringify(envelope));
+  if (!(envelope instanceof Response)) return JSON.stringify(envelope);
   if (!envelope.ok)
     throw new LoadError("FETCH", `${envelope.url.replace(/[?#].*/s, "") || "the source"} answered ${envelope.status}`);
   return readBody(envelope);

@@ -79,7 +79,7 @@ function readObject(value: object): Attribute {
 const SHORT = 64;
 
 /** Whether no half of a surrogate pair stands alone. */
-function isWellFormed(text: string): boolean {
+export function isWellFormed(text: string): boolean {
   // Most are short and ASCII, and a loop is done with those before a regular expression starts.
   if (text.length <= SHORT) {
     let index = 0;
@@ -92,7 +92,7 @@ function isWellFormed(text: string): boolean {
 const utf8 = new TextEncoder();
 
 /** A module's memory: `WebAssembly.Memory`, for whose types a Node.js project would have to take in the DOM's. */
-interface Memory {
+export interface Memory {
   readonly buffer: ArrayBuffer;
 }
 
