@@ -133,9 +133,8 @@ pub(crate) struct Gatekeeper {
 #[derive(Debug)]
 struct Newest {
     version: u64,
-    payload_sha256: [u8; 32],
-    /// Whether it was taken; one that had expired was not, and still rules out older ones.
-    taken: bool,
+    /// The payload of one that had expired: it was not taken, and still rules out older ones.
+    expired: Option<String>,
 }
 
 impl Gatekeeper {
@@ -148,13 +147,18 @@ impl Gatekeeper {
         &self.environment
     }
 
-    /// Compiles a payload that is verified; `None` where it is the one taken last.
-    pub(crate) fn take(&mut self, payload: String, now: Timestamp) -> Result<Option<Snapshot>, LoadError> {
-        let payload_sha256 = hmac_sha256::Hash::hash(payload.as_bytes());
-        let again = self.newest.as_ref().is_some_and(|newest| newest.payload_sha256 == payload_sha256);
-        if again && self.newest.as_ref().is_some_and(|newest| newest.taken) {
+    /// Compiles a payload that is verified; `None` where it is that of the snapshot taken last, which is held.
+    pub(crate) fn take(
+        &mut self,
+        payload: String,
+        held: Option<&Snapshot>,
+        now: Timestamp,
+    ) -> Result<Option<Snapshot>, LoadError> {
+        let expired = self.newest.as_ref().and_then(|newest| newest.expired.as_ref());
+        if expired.is_none() && held.is_some_and(|held| held.document() == payload) {
             return Ok(None);
         }
+        let again = expired == Some(&payload);
         let snapshot = Snapshot::from_payload(payload).map_err(LoadError::Snapshot)?;
         if snapshot.environment() != self.environment {
             let (expected, found) = (self.environment.clone(), snapshot.environment().to_owned());
@@ -172,7 +176,7 @@ impl Gatekeeper {
             _ => {}
         }
         let expired = snapshot.expires().filter(|_| snapshot.has_expired(now));
-        self.newest = Some(Newest { version, payload_sha256, taken: expired.is_none() });
+        self.newest = Some(Newest { version, expired: expired.map(|_| snapshot.document().to_owned()) });
         match expired {
             Some(expires) => Err(LoadError::Expired { expires, now }),
             None => Ok(Some(snapshot)),
@@ -196,14 +200,21 @@ mod tests {
         let mut gatekeeper = Gatekeeper::new("production".to_owned(), Audience::Client);
         let [early, late] = ["2026-11-22T00:00:00Z", "2026-12-31T00:00:00Z"].map(|now| now.parse().unwrap());
         let [old, newer] = [payload(5, "2027-01-01T00:00:00Z"), payload(6, "2026-12-01T00:00:00Z")];
+        let held = gatekeeper.take(payload(4, "2027-01-01T00:00:00Z"), None, late).unwrap().unwrap();
+        let mut take = |payload: &str, held, now| gatekeeper.take(payload.to_owned(), Some(held), now);
         for _ in 0..2 {
-            assert!(matches!(gatekeeper.take(newer.clone(), late), Err(LoadError::Expired { .. })));
+            assert!(matches!(take(&newer, &held, late), Err(LoadError::Expired { .. })));
         }
-        assert_eq!(gatekeeper.take(old.clone(), late).unwrap_err(), LoadError::Older { seen: 6, found: 5 });
+        for (other, found) in [(&old, 5), (&held.document().to_owned(), 4)] {
+            assert_eq!(take(other, &held, late).unwrap_err(), LoadError::Older { seen: 6, found });
+        }
         let other = payload(6, "2027-01-01T00:00:00Z");
-        assert_eq!(gatekeeper.take(other, late).unwrap_err(), LoadError::Fork { version: 6 });
-        assert_eq!(gatekeeper.take(newer.clone(), early).unwrap().unwrap().version(), 6);
-        assert!(gatekeeper.take(newer, late).unwrap().is_none(), "it is held");
+        assert_eq!(take(&other, &held, late).unwrap_err(), LoadError::Fork { version: 6 });
+        let held = take(&newer, &held, early).unwrap().unwrap();
+        assert_eq!(held.version(), 6);
+        assert!(take(&newer, &held, late).unwrap().is_none(), "it is held");
+        let longer = [&newer, " "].concat();
+        assert_eq!(take(&longer, &held, early).unwrap_err(), LoadError::Fork { version: 6 });
     }
 }
 
@@ -285,7 +296,8 @@ mod native {
             if self.snapshot().is_none() {
                 pinned.check()?;
             }
-            let Some(mut snapshot) = gatekeeper.take(payload, now)? else { return Ok(Loaded::Same) };
+            let taken = gatekeeper.take(payload, self.snapshot().as_deref(), now)?;
+            let Some(mut snapshot) = taken else { return Ok(Loaded::Same) };
             snapshot.pinned = pinned;
             *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(snapshot));
             Ok(Loaded::New)

@@ -252,6 +252,8 @@ const STORAGE_TIMEOUT = 1000;
 /** How long to wait before loading the engine again, and the longest. */
 const RETRY = 1000;
 const MAX_RETRY = 300_000;
+/** The first instant that JavaScript knows, in milliseconds. */
+const BEFORE_ALL_TIME = -8.64e15;
 /** Changes by the clock are told of at most this often, in milliseconds. */
 const MIN_DUE = 1000;
 /** What engines allow clocks to be off, in milliseconds. */
@@ -638,14 +640,24 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   /** What the context says of the attributes that a flag may read, or every flag. */
   #attributes(context: EvaluationContext | AnySubject | undefined, flag?: Flag): Attributes {
     const host = this.#hostOf();
-    // Programs may be written in JavaScript, whatever the types say.
+    if (Subject.is(context)) return context.read(host);
+    this.#checkContext(context);
+    return host.read(context, flag?.reads);
+  }
+
+  /** Programs may be written in JavaScript, whatever the types say. */
+  #checkContext(context: unknown): void {
     if (typeof (context ?? {}) !== "object") {
       this.#warn(
         "CONTEXT",
         `a context is a ${typeof context}, not an object like {"targetingKey": "…"}; it counts as empty`,
       );
     }
-    return Subject.is(context) ? context.read(host) : host.read(context, flag?.reads);
+  }
+
+  /** @internal What results hold for: another one, whenever they may be others. */
+  get era(): object | undefined {
+    return this.#isClosed ? undefined : this.#host?.era;
   }
 
   #value<T>(key: string, type: FlagType, fallback: T, context: EvaluationContext | AnySubject | undefined): T {
@@ -653,10 +665,21 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
       const flag = this.#description?.flags.get(key);
       if (flag?.type !== type) return fallback;
       const host = this.#hostOf();
-      const packed = host.evaluate(flag, this.#attributes(context, flag), this.#now());
-      if (isBoundInTime(packed)) this.#watch(flag.key, host.until());
+      const isSubject = Subject.is(context);
+      if (!isSubject) this.#checkContext(context);
+      // Before all time a result is bound in time if it ever is; asking the clock takes as long as a flag.
+      let packed = isSubject
+        ? host.evaluate(flag, context.read(host), BEFORE_ALL_TIME)
+        : host.evaluateFor(flag, context, BEFORE_ALL_TIME);
+      const isTimeless = !isBoundInTime(packed);
+      if (!isTimeless) {
+        packed = host.evaluate(flag, this.#attributes(context, flag), this.#now());
+        if (isBoundInTime(packed)) this.#watch(flag.key, host.until());
+      }
       const value = isError(packed) ? undefined : flag.values[variantOf(packed)];
-      return value === undefined ? fallback : (value as T);
+      if (value === undefined) return fallback;
+      if (isTimeless && isSubject) context.remember(key, type, value);
+      return value as T;
     } catch {
       return fallback;
     }
@@ -1176,6 +1199,10 @@ export class Subject<F extends object = UntypedFlags> {
   readonly #pins: Pins | undefined;
   #attributes: Attributes | undefined;
   #description: unknown;
+  /** Values that the clock does not change, by flag, apart those of `json` flags; and what they hold for. */
+  readonly #scalars = new Map<string, JsonValue>();
+  readonly #json = new Map<string, JsonValue>();
+  #era: object | undefined;
 
   /** @internal */
   constructor(client: FlagstoneClient<F>, context: EvaluationContext, pins?: Pins) {
@@ -1198,23 +1225,42 @@ export class Subject<F extends object = UntypedFlags> {
     return this.#attributes;
   }
 
+  /** @internal */
+  remember(flag: string, type: FlagType, value: JsonValue): void {
+    const { era } = this.#client;
+    if (this.#era !== era) {
+      this.#scalars.clear();
+      this.#json.clear();
+    }
+    this.#era = era;
+    (type === "json" ? this.#json : this.#scalars).set(flag, value);
+  }
+
   /** As {@link FlagstoneClient.boolean}. */
   boolean(flag: KeyOf<F, boolean>, fallback: boolean): boolean {
+    const known = this.#scalars.get(flag);
+    if (typeof known === "boolean" && this.#era === this.#client.era) return known;
     return this.#client.boolean(flag, fallback, this);
   }
 
   /** As {@link FlagstoneClient.string}. */
   string<K extends KeyOf<F, string>>(flag: K, fallback: TextOf<F, K>): TextOf<F, K> {
+    const known = this.#scalars.get(flag);
+    if (typeof known === "string" && this.#era === this.#client.era) return known as TextOf<F, K>;
     return this.#client.string(flag, fallback, this);
   }
 
   /** As {@link FlagstoneClient.number}. */
   number(flag: KeyOf<F, number>, fallback: number): number {
+    const known = this.#scalars.get(flag);
+    if (typeof known === "number" && this.#era === this.#client.era) return known;
     return this.#client.number(flag, fallback, this);
   }
 
   /** As {@link FlagstoneClient.json}. */
   json<T = JsonValue>(flag: KeyOf<F, unknown>, fallback: T): T {
+    const known = this.#json.get(flag);
+    if (known !== undefined && this.#era === this.#client.era) return known as T;
     return this.#client.json(flag, fallback, this);
   }
 

@@ -1,4 +1,5 @@
 // The engine in the module's memory, by the functions that the module exports. The other half is src/wasm/mod.rs.
+import type { Description } from "./codes.js";
 import { Encoder, type Memory } from "./encode.js";
 import type { Subject } from "./host.js";
 
@@ -15,7 +16,7 @@ export interface Exports {
   pin(engine: number, flagLength: number, isOff: number): void;
   unpin(engine: number): void;
   buffer(engine: number, bytes: number): number;
-  decode(engine: number, length: number): number;
+  places(engine: number): number;
   evaluate(engine: number, flag: number, now: number): number;
   rule(engine: number): number;
   until(engine: number): number;
@@ -47,7 +48,7 @@ export class Engine {
     this.exports = exports;
     const at = (this.at = exports.create());
     this.encoder = new Encoder(exports.memory, (bytes) => exports.buffer(at, bytes) >>> 0);
-    this.write(new TextEncoder().encode(environment));
+    this.give(new TextEncoder().encode(environment));
     exports.bind(at, Number(audience === "server"));
   }
 
@@ -61,11 +62,14 @@ export class Engine {
    * @throws {TakeError}
    */
   take(payload: Uint8Array, now: number): string | undefined {
-    this.write(payload);
+    this.give(payload);
     const taken = TAKEN[this.exports.take(this.at, now)];
     if (taken === "SAME") return undefined;
     const text = this.read();
-    if (taken === "NEW") return text;
+    if (taken === "NEW") {
+      this.encoder.reset(this.exports.places(this.at) >>> 0);
+      return text;
+    }
     // A number that no engine gives, a broken one may.
     if (taken === undefined) throw new WebAssembly.RuntimeError("the engine gave no result");
     throw new TakeError(taken, text);
@@ -76,15 +80,19 @@ export class Engine {
     this.exports.unpin(this.at);
     for (const [flag, variant] of Object.entries(pins)) {
       const { length } = new TextEncoder().encode(flag);
-      this.write(new TextEncoder().encode(flag + (variant ?? "")));
+      this.give(new TextEncoder().encode(flag + (variant ?? "")));
       this.exports.pin(this.at, length, Number(variant === null));
     }
   }
 
   /** Whom to evaluate flags for from now on. */
-  decode({ ids, attributes }: Subject): void {
-    const length = this.encoder.encode(ids, attributes);
-    if (this.exports.decode(this.at, length) === 0) throw new Error("the context is not encoded as agreed");
+  write({ ids, attributes }: Subject): void {
+    this.encoder.encode(ids, attributes);
+  }
+
+  /** The same, out of a context; false where its own code asked the engine about others meanwhile. */
+  writeFrom(ids: readonly number[], paths: Description["attributes"], context: unknown): boolean {
+    return this.encoder.encodeFrom(ids, paths, context);
   }
 
   /** The packed result. */
@@ -114,7 +122,7 @@ export class Engine {
     return this.read();
   }
 
-  private write(text: Uint8Array): void {
+  private give(text: Uint8Array): void {
     const place = this.exports.input(this.at, text.length) >>> 0;
     new Uint8Array(this.exports.memory.buffer).set(text, place);
   }

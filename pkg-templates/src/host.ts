@@ -103,11 +103,12 @@ export class Host {
   #pins: Pins;
   #pinned: Pins;
   #generation: number;
-  /** Whom the engine has decoded. */
+  /** Whom the engine knows. */
   #current: Subject | undefined;
   /** What made the snapshot held, for making it again. */
   #held: { readonly payload: Uint8Array; readonly now: number } | undefined;
   #description: Description | undefined;
+  #era: object = {};
   #variables: PinnedPayload | undefined;
   /** All attributes' numbers. */
   #ids: readonly number[] = [];
@@ -124,6 +125,11 @@ export class Host {
   /** The snapshot held. */
   get description(): Description | undefined {
     return this.#description;
+  }
+
+  /** Another one, whenever anyone's results may be others: with each snapshot, and with what is pinned for all. */
+  get era(): object {
+    return this.#era;
   }
 
   /** The environment variables that pin a flag. */
@@ -144,6 +150,7 @@ export class Host {
   /** Pins flags for all from now on, beside what the options pin. */
   pin(pins: Pins): void {
     this.#pins = { ...this.#options.pins, ...pins };
+    this.#era = this.#pins;
   }
 
   /**
@@ -169,7 +176,7 @@ export class Host {
     const json = attempt("SNAPSHOT", () => this.#ready().take(payload, now));
     if (json === undefined) return false;
     this.#current = undefined;
-    this.#description = readDescription(json);
+    this.#era = this.#description = readDescription(json);
     this.#ids = [...this.#description.attributes.keys()];
     this.#held = { payload, now };
     this.#variables = variables;
@@ -208,7 +215,9 @@ export class Host {
   /** Reads attributes from a context, all by default. The caller's getters run here and nowhere else. */
   read(context: unknown, ids = this.#ids): Subject {
     const paths = this.#description?.attributes ?? [];
-    return { ids, attributes: ids.map((id) => readAttribute(context, paths[id] ?? [])) };
+    const attributes: ReturnType<typeof readAttribute>[] = [];
+    for (const id of ids) attributes.push(readAttribute(context, paths[id] ?? []));
+    return { ids, attributes };
   }
 
   /** Until when the result given last holds, in milliseconds. */
@@ -219,7 +228,20 @@ export class Host {
   /** Evaluates a flag; the packed result. */
   evaluate(flag: Flag, subject: Subject, now: number): number {
     return this.#steadily(() => {
-      this.#decode(subject);
+      this.#face(subject);
+      return this.#engine.evaluate(flag.index, now);
+    });
+  }
+
+  /** The same for a context, which is read on the way. */
+  evaluateFor(flag: Flag, context: unknown, now: number): number {
+    return this.#steadily(() => {
+      const engine = this.#ready();
+      this.#setPins(engine, this.#pins);
+      this.#current = undefined;
+      const isWritten = engine.writeFrom(flag.reads, this.#description?.attributes ?? [], context);
+      // Its code may have asked about others meanwhile, and broken the engine.
+      if (!isWritten || engine !== this.#engine) this.#face(this.read(context, flag.reads));
       return this.#engine.evaluate(flag.index, now);
     });
   }
@@ -227,7 +249,7 @@ export class Host {
   /** The same, with what else there is to say. */
   outcome(flag: Flag, subject: Subject, now: number): Outcome {
     return this.#steadily(() => {
-      this.#decode(subject);
+      this.#face(subject);
       const packed = this.#engine.evaluate(flag.index, now);
       return { packed, rule: this.#engine.rule(), until: isBoundInTime(packed) ? this.#engine.until() : Infinity };
     });
@@ -236,7 +258,7 @@ export class Host {
   /** Evaluates every flag of the snapshot, in its order. */
   all(subject: Subject, now: number): Outcome[] {
     return this.#steadily(() => {
-      this.#decode(subject);
+      this.#face(subject);
       const flags = this.#description?.flags.size ?? 0;
       const numbers = this.#engine.evaluateAll(flags * NUMBERS_A_FLAG, now);
       const outcomes: Outcome[] = [];
@@ -250,7 +272,7 @@ export class Host {
   /** The steps of the precedence, as `ExplainedStep` is serialised. */
   explain(flag: Flag, subject: Subject, now: number): unknown {
     return this.#steadily(() => {
-      this.#decode(subject);
+      this.#face(subject);
       return JSON.parse(this.#engine.explain(flag.index, now)) as unknown;
     });
   }
@@ -265,17 +287,20 @@ export class Host {
     }
   }
 
-  #decode(subject: Subject): void {
+  /** Has the engine know whom it is asked about. */
+  #face(subject: Subject): void {
     const engine = this.#ready();
-    const pins = subject.pins ?? this.#pins;
-    if (this.#pinned !== pins) {
-      engine.pin(pins);
-      this.#pinned = pins;
-    }
+    this.#setPins(engine, subject.pins ?? this.#pins);
     if (this.#current === subject) return;
     this.#current = undefined;
-    engine.decode(subject);
+    engine.write(subject);
     this.#current = subject;
+  }
+
+  #setPins(engine: Engine, pins: Pins): void {
+    if (this.#pinned === pins) return;
+    engine.pin(pins);
+    this.#pinned = pins;
   }
 
   /** Work that cannot fail: what does is a trap or its aftermath. It is tried once more in a new instance. */

@@ -245,7 +245,20 @@ impl<'a> Document<'a> {
 
     /// The value of an object's member, [`NOTHING`] where it is absent.
     pub(crate) fn get(&self, object: Id, name: &str) -> Id {
-        self.members(object).find(|&(other, _)| self.text(other) == name).map_or(NOTHING, |(_, value)| value)
+        let object = self.expect(object, Kind::Object, "an object");
+        let (mut at, end) = (object.0 + 1, self.node(object).next);
+        while at < end {
+            let member = &self.nodes[at as usize];
+            // Most differ in length already.
+            if member.text.length as usize == name.len()
+                && self.text(member.text) == name
+                && member.kind == Kind::String
+            {
+                return Id(at + 1);
+            }
+            at = self.nodes[at as usize + 1].next;
+        }
+        NOTHING
     }
 
     /// Whether an object has a member.
@@ -306,20 +319,24 @@ fn fault(offset: usize, message: String) -> Box<Fault> {
 
 /// A text as JSON writes it.
 pub(crate) fn quoted(text: &str) -> String {
-    let mut json = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => json.extend(['\\', character]),
-            '\0'..='\u{1f}' => {
+    let mut json = String::with_capacity(text.len() + 2);
+    json.push('"');
+    let mut plain = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if !matches!(byte, b'"' | b'\\' | 0..=0x1f) {
+            continue;
+        }
+        json.push_str(&text[plain..at]);
+        plain = at + 1;
+        match byte {
+            b'"' | b'\\' => json.extend(['\\', char::from(byte)]),
+            _ => {
                 json.push_str("\\u00");
-                json.extend(
-                    [character as u32 >> 4, character as u32 & 15]
-                        .map(|digit| char::from_digit(digit, 16).unwrap_or_default()),
-                );
+                json.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()));
             }
-            _ => json.push(character),
         }
     }
+    json.push_str(&text[plain..]);
     json.push('"');
     json
 }
@@ -493,7 +510,8 @@ impl Parser<'_> {
         let names = names.filter(|&name| document.kind(name) == Kind::String).map(|name| document.node(name).text);
         // Sorted, not hashed: whoever writes a context chooses its names, and could have them all collide.
         let mut names: Vec<&str> = names.map(|name| document.text(name)).collect();
-        names.sort_unstable();
+        // By length first, which is quick to compare.
+        names.sort_unstable_by(|one, other| one.len().cmp(&other.len()).then_with(|| one.cmp(other)));
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             let start = document.nodes[object].start as usize;
             document.set_fault(fault(start, ["`", pair[0], "` stands twice in one object"].concat()));
@@ -532,6 +550,8 @@ impl Parser<'_> {
         let unescaped = self.document.unescaped.len();
         let mut plain = start;
         loop {
+            let rest = text.as_bytes().get(self.offset..).unwrap_or_default();
+            self.offset += rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).unwrap_or(rest.len());
             match self.byte() {
                 b'"' => break,
                 b'\\' => {
@@ -545,8 +565,7 @@ impl Parser<'_> {
                 0..=0x1f if self.offset < text.len() => {
                     return self.refuse(&["a control character in a string; write it as an escape"]);
                 }
-                0 => return self.unexpected("the end of the string"),
-                _ => self.offset += 1,
+                _ => return self.unexpected("the end of the string"),
             }
         }
         let (start, length) = if plain == start {

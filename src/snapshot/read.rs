@@ -58,11 +58,13 @@ pub(super) fn read(payload: String) -> Result<Snapshot> {
     document.check()?;
     let Loader { tables, .. } = loader;
     let unescaped = document.unescaped;
+    let document_length = payload.len();
     let mut text = payload;
     text.push_str(&unescaped);
     let text = text.into_boxed_str();
     Ok(Snapshot {
         text,
+        document_length,
         environment,
         audience,
         version,

@@ -17,6 +17,7 @@ use crate::evaluate::{Outcome, Reason};
 use crate::snapshot::Audience;
 use crate::{ErrorCode, LoadError, Pin, Pins, Snapshot, Step, Timestamp};
 use std::mem::take as taken;
+pub(crate) use subject::Encoded;
 use subject::Subject;
 
 // SAFETY: the module is built without threads.
@@ -113,7 +114,7 @@ pub extern "C" fn bind(engine: &mut Engine, server: bool) {
 #[unsafe(no_mangle)]
 pub extern "C" fn take(engine: &mut Engine, now: f64) -> Taken {
     let payload = engine.input();
-    let snapshot = match engine.gatekeeper.take(payload, clock(now)) {
+    let snapshot = match engine.gatekeeper.take(payload, engine.snapshot.as_ref(), clock(now)) {
         Ok(Some(snapshot)) => snapshot,
         Ok(None) => return Taken::Same,
         Err(error) => {
@@ -165,17 +166,17 @@ pub extern "C" fn unpin(engine: &mut Engine) {
 /// written is kept.
 #[unsafe(no_mangle)]
 pub extern "C" fn buffer(engine: &mut Engine, bytes: usize) -> *mut u8 {
-    engine.subject.buffer(bytes).as_mut_ptr()
+    engine.subject.buffer(bytes)
 }
 
-/// Decodes the context in the first `length` bytes of the buffer; it stays until the next. False where the bytes are not as
-/// agreed, which is a fault of this package.
+/// Where it is to be written in which place of that the value of each attribute begins: a `u32` by the attribute's number, 0
+/// for none. They are all 0 when a snapshot was taken, which moves them.
 #[unsafe(no_mangle)]
-pub extern "C" fn decode(engine: &mut Engine, length: usize) -> bool {
-    engine.subject.decode(length)
+pub extern "C" fn places(engine: &mut Engine) -> *mut u32 {
+    engine.subject.places()
 }
 
-/// Evaluates a flag for the context decoded last. The result is packed (see [`pack`]); [`rule`] and [`until`] say more.
+/// Evaluates a flag for the context written last. The result is packed (see [`pack`]); [`rule`] and [`until`] say more.
 #[unsafe(no_mangle)]
 pub extern "C" fn evaluate(engine: &mut Engine, flag: u32, now: f64) -> u32 {
     let Some(snapshot) = &engine.snapshot else { return NOT_READY };
@@ -196,7 +197,7 @@ pub extern "C" fn until(engine: &Engine) -> f64 {
     engine.last.as_ref().map_or(f64::INFINITY, until_of)
 }
 
-/// Evaluates every flag for the context decoded last; where the results lie, in the flags' order: for each the packed one,
+/// Evaluates every flag for the context written last; where the results lie, in the flags' order: for each the packed one,
 /// the rule and until when.
 #[unsafe(no_mangle)]
 #[allow(non_snake_case)]
@@ -212,7 +213,7 @@ pub extern "C" fn evaluateAll(engine: &mut Engine, now: f64) -> *const f64 {
     engine.all.as_ptr()
 }
 
-/// Says in the output how a flag is decided for the context decoded last, step by step, as JSON. False where there is
+/// Says in the output how a flag is decided for the context written last, step by step, as JSON. False where there is
 /// nothing to explain.
 #[unsafe(no_mangle)]
 pub extern "C" fn explain(engine: &mut Engine, flag: u32, now: f64) -> bool {

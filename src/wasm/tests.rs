@@ -16,13 +16,19 @@ extern "C" {
 
 /// A context in the buffer's encoding.
 #[derive(Default)]
-struct Encoded(Vec<u8>);
+struct Context {
+    bytes: Vec<u8>,
+    /// What stands where.
+    places: Vec<(u16, u32)>,
+}
 
-impl Encoded {
+impl Context {
     fn attribute(mut self, id: u16, tag: u8, value: &[u8]) -> Self {
-        self.0.extend(id.to_le_bytes());
-        self.0.push(tag);
-        self.0.extend(value);
+        // A place is never 0.
+        self.bytes.resize(self.bytes.len().max(1), 0);
+        self.places.push((id, self.bytes.len() as u32));
+        self.bytes.push(tag);
+        self.bytes.extend(value);
         self
     }
 
@@ -34,11 +40,15 @@ impl Encoded {
         self.attribute(id, 5, &[&(text.len() as u32).to_le_bytes(), text.as_bytes()].concat())
     }
 
-    fn decode(&self, engine: &mut Engine) -> bool {
-        let place = buffer(engine, self.0.len());
+    /// Writes it into an engine that knows as many attributes as it names.
+    fn write(&self, engine: &mut Engine) {
+        let (buffer, places) = (buffer(engine, self.bytes.len()), places(engine));
         // SAFETY: the buffer is at least that long.
-        unsafe { std::ptr::copy_nonoverlapping(self.0.as_ptr(), place, self.0.len()) };
-        decode(engine, self.0.len())
+        unsafe { std::ptr::copy_nonoverlapping(self.bytes.as_ptr(), buffer, self.bytes.len()) };
+        for &(id, place) in &self.places {
+            // SAFETY: the attribute has a place.
+            unsafe { *places.add(usize::from(id)) = place };
+        }
     }
 }
 
@@ -87,7 +97,7 @@ fn evaluates_through_the_boundary() {
     let mut on = 0;
     for user in 0..1000 {
         let key = format!("user-{user}");
-        assert!(Encoded::default().string(0, &key).decode(&mut engine));
+        Context::default().string(0, &key).write(&mut engine);
         let packed = evaluate(&mut engine, 0, NOW);
         let expected = crate::bucketing::position("f-1", crate::bucketing::Use::Ramp, &key) < 25_000;
         assert_eq!(packed, u32::from(expected) | SPLIT << 12 | DEFAULT << 20, "{key}");
@@ -140,34 +150,43 @@ fn compares_a_snapshots_numbers_with_a_contexts() {
         let mut engine = engine(json!({"f": flag(when, json!("off"))}), FAR);
         // Attributes are numbered as the snapshot names them: `targetingKey`, by which the flag buckets, and `n`.
         for (other, equal) in [(number, true), (f64::from_bits(number.to_bits() - 1), false)] {
-            let hit = [0, 1].into_iter().any(|id| {
-                assert!(Encoded::default().number(id, other).decode(&mut engine));
-                evaluate(&mut engine, 0, NOW) & ON == ON && rule(&engine) == 0
-            });
+            Context::default().number(1, other).write(&mut engine);
+            let hit = evaluate(&mut engine, 0, NOW) & ON == ON && rule(&engine) == 0;
             assert_eq!(hit, equal, "{other} against {number}");
         }
     }
 }
 
 #[wasm_bindgen_test]
-fn refuses_bytes_that_are_no_context() {
-    let mut engine = engine(json!({"f": flag(json!([]), json!("on"))}), FAR);
-    let good = Encoded::default().string(0, "user-42");
-    assert!(good.decode(&mut engine));
-    for length in 1..good.0.len() {
-        assert!(!Encoded(good.0[..length].to_vec()).decode(&mut engine), "cut to {length} bytes");
-    }
+fn bytes_that_are_no_context_count_as_missing() {
+    let when = json!([{"id": "r", "when": {"attribute": "n", "exists": true}, "serve": "on"}]);
+    let mut engine = engine(json!({"f": flag(when, json!("off"))}), FAR);
+    let mut exists = |context: &Context| {
+        context.write(&mut engine);
+        evaluate(&mut engine, 0, NOW) & ON == ON
+    };
+    let good = Context::default().string(1, "user-42");
+    assert!(exists(&good));
     for bad in [
-        Encoded::default().attribute(0, 9, &[]),
-        Encoded::default().attribute(999, 1, &[]),
-        Encoded::default().attribute(0, 5, &[2, 0, 0, 0, 0xc3, 0x28]),
-        Encoded::default().attribute(0, 5, &[0xff; 4]),
-        Encoded::default().attribute(0, 6, &[0xff; 4]),
+        Context::default().attribute(1, 9, &[]),
+        Context::default().attribute(1, 5, &[0xff; 4]),
+        Context::default().number(1, f64::NAN),
+        Context { places: vec![(1, 0)], ..Context::default() },
+        Context { places: vec![(1, 1_000_000)], ..Context::default() },
+        Context { places: vec![(1, u32::MAX)], ..Context::default() },
     ] {
-        assert!(!bad.decode(&mut engine), "{:?}", bad.0);
+        assert!(!exists(&bad), "{:?}", bad.bytes);
+        assert!(exists(&good), "and works on");
     }
-    let evaluated = |engine: &mut Engine| evaluate(engine, 0, NOW) & ON;
-    assert_eq!(evaluated(&mut engine), ON, "and works on");
+    // Lists that are cut off, or say that they are longer than they are. What was written before, stays.
+    let when = json!([{"id": "r", "when": {"attribute": "n", "includesAny": ["a"]}, "serve": "on"}]);
+    let mut engine = self::engine(json!({"f": flag(when, json!("off"))}), FAR);
+    for (elements, holds) in
+        [(&[1][..], false), (&[0xff; 4], false), (&[0xff, 0xff, 0xff, 0xff, 5, 1, 0, 0, 0, b'a'], true)]
+    {
+        Context::default().attribute(1, 6, elements).write(&mut engine);
+        assert_eq!(evaluate(&mut engine, 0, NOW) & ON == ON, holds);
+    }
 }
 
 #[wasm_bindgen_test]
