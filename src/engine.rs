@@ -2,7 +2,9 @@
 
 use crate::Timestamp;
 use crate::number::decimal;
-use crate::snapshot::{Audience, EnvelopeError, Snapshot, SnapshotError};
+#[cfg(feature = "ed25519")]
+use crate::snapshot::EnvelopeError;
+use crate::snapshot::{Audience, Snapshot, SnapshotError};
 use std::fmt;
 
 /// Why a snapshot was not taken. Whatever was held before is still held.
@@ -29,6 +31,7 @@ use std::fmt;
 #[non_exhaustive]
 pub enum LoadError {
     /// Nobody trusted signed it.
+    #[cfg(feature = "ed25519")]
     Envelope(EnvelopeError),
     /// What was signed is no snapshot.
     Snapshot(SnapshotError),
@@ -73,6 +76,7 @@ pub enum LoadError {
 impl LoadError {
     pub(crate) fn text(&self) -> String {
         match self {
+            #[cfg(feature = "ed25519")]
             LoadError::Envelope(error) => error.text(),
             LoadError::Snapshot(error) => ["the payload is no snapshot: ", &error.text()].concat(),
             LoadError::Environment { expected, found } => pinned("environment", found, expected),
@@ -87,7 +91,12 @@ impl LoadError {
             #[cfg(feature = "ed25519")]
             LoadError::Variables(message) => message.clone(),
             LoadError::Expired { expires, now } => {
-                let (expires, now) = (expires.text(), now.text());
+                // In a browser JavaScript writes dates (`pkg-templates/src/engine.ts`).
+                let text = |at: &Timestamp| match cfg!(all(feature = "wasm", target_arch = "wasm32")) {
+                    true => decimal(at.as_millis()),
+                    false => at.text(),
+                };
+                let (expires, now) = (text(expires), text(now));
                 ["the snapshot expired at ", &expires, " and it is ", &now, " now; renew it, or set the clock"].concat()
             }
         }
@@ -106,6 +115,7 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+#[cfg(feature = "ed25519")]
 impl From<EnvelopeError> for LoadError {
     fn from(error: EnvelopeError) -> Self {
         LoadError::Envelope(error)

@@ -72,7 +72,9 @@ export class Engine {
     }
     // A number that no engine gives, a broken one may.
     if (taken === undefined) throw new WebAssembly.RuntimeError("the engine gave no result");
-    throw new TakeError(taken, text);
+    // Its instants are in milliseconds.
+    const said = taken === "EXPIRED" ? text.replace(/-?\d+/g, (at) => new Date(Number(at)).toISOString()) : text;
+    throw new TakeError(taken, said);
   }
 
   /** Pins these flags, and no others. */

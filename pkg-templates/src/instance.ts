@@ -58,7 +58,8 @@ async function instantiate(): Promise<Instance> {
   }
   let module = await source();
   if (module instanceof URL) module = await fetch(module);
-  if (module instanceof Response) {
+  // Not `instanceof`: naming `Response` has Node.js load what it fetches with.
+  if (isResponse(module)) {
     if (!module.ok) throw new Error(`${module.url} answered ${module.status}`);
     // Of this type it is compiled as it arrives.
     const isStreamed = module.headers.get("content-type")?.toLowerCase() === "application/wasm";
@@ -69,6 +70,8 @@ async function instantiate(): Promise<Instance> {
   const instance = await WebAssembly.instantiate(module as BufferSource, IMPORTS);
   return made("module" in instance ? instance : { module, instance });
 }
+
+const isResponse = (source: object): source is Response => "headers" in source;
 
 /** What the module imports. */
 const IMPORTS = {

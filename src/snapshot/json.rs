@@ -18,6 +18,8 @@ use std::cell::Cell;
 
 /// The deepest nesting of arrays and objects that is read.
 const MAX_DEPTH: u32 = 128;
+/// How many members an object may have to have their names compared each with each.
+const FEW: usize = 16;
 /// The longest document that is read, in bytes: the largest snapshot in an envelope, with room for escapes.
 const MAX_BYTES: usize = 128 << 20;
 
@@ -508,13 +510,19 @@ impl Parser<'_> {
         let document = &self.document;
         let names = document.children(Id(object as u32)).step_by(2);
         let names = names.filter(|&name| document.kind(name) == Kind::String).map(|name| document.node(name).text);
-        // Sorted, not hashed: whoever writes a context chooses its names, and could have them all collide.
         let mut names: Vec<&str> = names.map(|name| document.text(name)).collect();
-        // By length first, which is quick to compare.
-        names.sort_unstable_by(|one, other| one.len().cmp(&other.len()).then_with(|| one.cmp(other)));
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        // Few are compared each with each, most of them by length alone. Many are sorted, not hashed: whoever writes a context
+        // chooses its names, and could have them all collide.
+        let twice = if names.len() <= FEW {
+            (1..names.len())
+                .find(|&at| names[..at].iter().any(|name| name.len() == names[at].len() && *name == names[at]))
+        } else {
+            names.sort_unstable();
+            (1..names.len()).find(|&at| names[at - 1] == names[at])
+        };
+        if let Some(at) = twice {
             let start = document.nodes[object].start as usize;
-            document.set_fault(fault(start, ["`", pair[0], "` stands twice in one object"].concat()));
+            document.set_fault(fault(start, ["`", names[at], "` stands twice in one object"].concat()));
             self.offset = document.text.len();
         }
     }
