@@ -8,7 +8,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
 
 demo: ## publish five plans, evaluate natively and in WebAssembly, serve dashboard and playground, run a rollout (DEMO_EXIT=1: then stop)
-	@.ci/install rust wasm-bindgen npm-package prometheus
+	@.ci/install rust npm-package prometheus
 	cargo build --features control
 	.ci/pkg --any-size
 	node www/demo.mjs
@@ -18,16 +18,16 @@ test: ## every check: lint, Rust, browser, JavaScript, parity of 100,000 users, 
 	@.ci/steps test
 
 soak: ## what takes long: parity of 1,000,000 users, flat memory, fuzzing for 10 minutes each
-	@.ci/install rust nightly wasm-bindgen cargo-fuzz chromium prometheus npm strace moto
+	@.ci/install rust nightly cargo-fuzz chromium prometheus npm strace moto
 	@.ci/steps soak
 
 pkg: ## build the npm package into pkg/, print its sizes and check them
-	@.ci/install rust wasm-bindgen npm-package
+	@.ci/install rust npm-package
 	@.ci/pkg
 
 # What each part of `make bench` takes.
 PART ?= size javascript native server
-BENCH_size = rust wasm-bindgen npm-package benches
+BENCH_size = rust npm-package benches
 BENCH_javascript = $(BENCH_size) chromium
 BENCH_native = rust
 BENCH_server = rust node wrk
@@ -37,7 +37,7 @@ bench: ## measure sizes and JavaScript beside other systems, the native engine, 
 	@PART="$(PART)" .ci/steps bench
 
 lint: ## formatting, clippy, rustdoc and TypeScript checks
-	@.ci/install rust wasm-bindgen npm
+	@.ci/install rust npm
 	@.ci/steps lint
 
 clean: ## remove everything built

@@ -1,9 +1,10 @@
 // What a browser downloads to decide flags, or to have them decided elsewhere: each one's usual entry point, bundled and minified by
-// esbuild, and its WebAssembly, in bytes of brotli 11. Writes a table, and JSON, Markdown and a chart into target/bench.
+// esbuild, and its WebAssembly, in bytes of brotli 11; and where the bytes of Flagstone's are. Writes tables, and JSON, Markdown and
+// a chart into target/bench.
 import { buildSync } from "esbuild";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { brotliCompressSync, constants } from "node:zlib";
+import { brotli, bytesByGroup, bytesByModule } from "./bytes.mjs";
 import { version } from "./contestants.mjs";
 import { report } from "./report.mjs";
 
@@ -44,11 +45,6 @@ const ASK = [
   { name: "DevCycle", package: "@devcycle/js-client-sdk", imports: "initializeDevCycle" },
   { name: "PostHog", package: "posthog-js", imports: "default" },
 ];
-
-function brotli(bytes) {
-  const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length };
-  return brotliCompressSync(bytes, { params }).length;
-}
 
 /** What a page loads before anything happens: what is imported when it is needed is not among it. */
 function bundle({ from, imports, isProvider }) {
@@ -103,27 +99,44 @@ const sections = [
   { title: "Decide in the page", entries: DECIDE.map(weigh) },
   { title: "Ask a server, which decides", entries: ASK.map(weigh) },
 ];
+const parts = [
+  { title: "Flagstone's client, by module", ...bytesByModule() },
+  { title: "Flagstone's engine, by what it does", ...bytesByGroup("full") },
+  { title: "Flagstone's engine, slim", ...bytesByGroup("slim") },
+];
 const [ours] = sections[0].entries;
 const bytes = (size) => (size === undefined ? "–" : size.brotli.toLocaleString("en"));
 
 report("size", {
   title: "What a browser downloads",
   about: "What is imported from the entry point, bundled and minified by esbuild, and the WebAssembly beside it.",
-  note: "Bytes of brotli 11; what is loaded only when it is needed is not among them.",
+  note: "Bytes of brotli 11; what is loaded only when it is needed is not among them. Alone: what brotli would save without it, so parts add up to less than the whole.",
   conditions: { esbuild: version("esbuild") },
-  results: { sections },
-  tables: sections.map(({ title, entries }) => ({
-    title,
-    columns: ["", "entry point", "JavaScript", "WebAssembly", "together", "×"],
-    rows: entries.map(({ name, version, entry, javascript, wasm, brotli }) => [
-      `${name} ${version}`,
-      entry,
-      bytes(javascript),
-      bytes(wasm),
-      bytes({ brotli }),
-      (brotli / ours.brotli).toFixed(2),
-    ]),
-  })),
+  results: { sections, parts },
+  tables: [
+    ...sections.map(({ title, entries }) => ({
+      title,
+      columns: ["", "entry point", "JavaScript", "WebAssembly", "together", "×"],
+      rows: entries.map(({ name, version, entry, javascript, wasm, brotli }) => [
+        `${name} ${version}`,
+        entry,
+        bytes(javascript),
+        bytes(wasm),
+        bytes({ brotli }),
+        (brotli / ours.brotli).toFixed(2),
+      ]),
+    })),
+    ...parts.map(({ title, rows, raw, brotli }) => ({
+      title: `${title}: ${brotli.toLocaleString("en")} bytes of brotli, ${raw.toLocaleString("en")} as they are`,
+      columns: ["", "functions", "bytes", "brotli alone"],
+      rows: rows.map(({ name, functions, raw, brotli }) => [
+        name,
+        functions === undefined ? "–" : functions.toLocaleString("en"),
+        raw.toLocaleString("en"),
+        brotli.toLocaleString("en"),
+      ]),
+    })),
+  ],
   panels: sections.map(({ title, entries }) => ({
     title,
     unit: "KB",

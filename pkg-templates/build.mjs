@@ -68,7 +68,6 @@ for (const [engine, folder] of [
   ["slim", new URL("slim/", pkg)],
 ]) {
   const built = new URL(`target/pkg-build/${engine}/`, root);
-  for (const file of ["flagstone.js", "flagstone.d.ts"]) cpSync(new URL(file, built), new URL(file, dist));
   // What goes with a client of either stands in one place.
   const filter = (file) =>
     engine === "full" || !/(openfeature|exposures|file-storage|testing|variables)[^/]*$/.test(file);

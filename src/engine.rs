@@ -2,7 +2,9 @@
 
 use crate::Timestamp;
 use crate::number::decimal;
-use crate::snapshot::{Audience, EnvelopeError, Snapshot, SnapshotError};
+#[cfg(feature = "ed25519")]
+use crate::snapshot::EnvelopeError;
+use crate::snapshot::{Audience, Snapshot, SnapshotError};
 use std::fmt;
 
 /// Why a snapshot was not taken. Whatever was held before is still held.
@@ -29,6 +31,7 @@ use std::fmt;
 #[non_exhaustive]
 pub enum LoadError {
     /// Nobody trusted signed it.
+    #[cfg(feature = "ed25519")]
     Envelope(EnvelopeError),
     /// What was signed is no snapshot.
     Snapshot(SnapshotError),
@@ -73,6 +76,7 @@ pub enum LoadError {
 impl LoadError {
     pub(crate) fn text(&self) -> String {
         match self {
+            #[cfg(feature = "ed25519")]
             LoadError::Envelope(error) => error.text(),
             LoadError::Snapshot(error) => ["the payload is no snapshot: ", &error.text()].concat(),
             LoadError::Environment { expected, found } => pinned("environment", found, expected),
@@ -87,7 +91,12 @@ impl LoadError {
             #[cfg(feature = "ed25519")]
             LoadError::Variables(message) => message.clone(),
             LoadError::Expired { expires, now } => {
-                let (expires, now) = (expires.text(), now.text());
+                // In a browser JavaScript writes dates (`pkg-templates/src/engine.ts`).
+                let text = |at: &Timestamp| match cfg!(all(feature = "wasm", target_arch = "wasm32")) {
+                    true => decimal(at.as_millis()),
+                    false => at.text(),
+                };
+                let (expires, now) = (text(expires), text(now));
                 ["the snapshot expired at ", &expires, " and it is ", &now, " now; renew it, or set the clock"].concat()
             }
         }
@@ -106,6 +115,7 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+#[cfg(feature = "ed25519")]
 impl From<EnvelopeError> for LoadError {
     fn from(error: EnvelopeError) -> Self {
         LoadError::Envelope(error)
@@ -133,9 +143,8 @@ pub(crate) struct Gatekeeper {
 #[derive(Debug)]
 struct Newest {
     version: u64,
-    payload_sha256: [u8; 32],
-    /// Whether it was taken; one that had expired was not, and still rules out older ones.
-    taken: bool,
+    /// The payload of one that had expired: it was not taken, and still rules out older ones.
+    expired: Option<String>,
 }
 
 impl Gatekeeper {
@@ -143,17 +152,23 @@ impl Gatekeeper {
         Gatekeeper { environment, audience, newest: None }
     }
 
+    #[cfg(feature = "ed25519")]
     pub(crate) fn environment(&self) -> &str {
         &self.environment
     }
 
-    /// Compiles a payload that is verified; `None` where it is the one taken last.
-    pub(crate) fn take(&mut self, payload: String, now: Timestamp) -> Result<Option<Snapshot>, LoadError> {
-        let payload_sha256 = hmac_sha256::Hash::hash(payload.as_bytes());
-        let again = self.newest.as_ref().is_some_and(|newest| newest.payload_sha256 == payload_sha256);
-        if again && self.newest.as_ref().is_some_and(|newest| newest.taken) {
+    /// Compiles a payload that is verified; `None` where it is that of the snapshot taken last, which is held.
+    pub(crate) fn take(
+        &mut self,
+        payload: String,
+        held: Option<&Snapshot>,
+        now: Timestamp,
+    ) -> Result<Option<Snapshot>, LoadError> {
+        let expired = self.newest.as_ref().and_then(|newest| newest.expired.as_ref());
+        if expired.is_none() && held.is_some_and(|held| held.document() == payload) {
             return Ok(None);
         }
+        let again = expired == Some(&payload);
         let snapshot = Snapshot::from_payload(payload).map_err(LoadError::Snapshot)?;
         if snapshot.environment() != self.environment {
             let (expected, found) = (self.environment.clone(), snapshot.environment().to_owned());
@@ -171,7 +186,7 @@ impl Gatekeeper {
             _ => {}
         }
         let expired = snapshot.expires().filter(|_| snapshot.has_expired(now));
-        self.newest = Some(Newest { version, payload_sha256, taken: expired.is_none() });
+        self.newest = Some(Newest { version, expired: expired.map(|_| snapshot.document().to_owned()) });
         match expired {
             Some(expires) => Err(LoadError::Expired { expires, now }),
             None => Ok(Some(snapshot)),
@@ -195,14 +210,21 @@ mod tests {
         let mut gatekeeper = Gatekeeper::new("production".to_owned(), Audience::Client);
         let [early, late] = ["2026-11-22T00:00:00Z", "2026-12-31T00:00:00Z"].map(|now| now.parse().unwrap());
         let [old, newer] = [payload(5, "2027-01-01T00:00:00Z"), payload(6, "2026-12-01T00:00:00Z")];
+        let held = gatekeeper.take(payload(4, "2027-01-01T00:00:00Z"), None, late).unwrap().unwrap();
+        let mut take = |payload: &str, held, now| gatekeeper.take(payload.to_owned(), Some(held), now);
         for _ in 0..2 {
-            assert!(matches!(gatekeeper.take(newer.clone(), late), Err(LoadError::Expired { .. })));
+            assert!(matches!(take(&newer, &held, late), Err(LoadError::Expired { .. })));
         }
-        assert_eq!(gatekeeper.take(old.clone(), late).unwrap_err(), LoadError::Older { seen: 6, found: 5 });
+        for (other, found) in [(&old, 5), (&held.document().to_owned(), 4)] {
+            assert_eq!(take(other, &held, late).unwrap_err(), LoadError::Older { seen: 6, found });
+        }
         let other = payload(6, "2027-01-01T00:00:00Z");
-        assert_eq!(gatekeeper.take(other, late).unwrap_err(), LoadError::Fork { version: 6 });
-        assert_eq!(gatekeeper.take(newer.clone(), early).unwrap().unwrap().version(), 6);
-        assert!(gatekeeper.take(newer, late).unwrap().is_none(), "it is held");
+        assert_eq!(take(&other, &held, late).unwrap_err(), LoadError::Fork { version: 6 });
+        let held = take(&newer, &held, early).unwrap().unwrap();
+        assert_eq!(held.version(), 6);
+        assert!(take(&newer, &held, late).unwrap().is_none(), "it is held");
+        let longer = [&newer, " "].concat();
+        assert_eq!(take(&longer, &held, early).unwrap_err(), LoadError::Fork { version: 6 });
     }
 }
 
@@ -284,7 +306,8 @@ mod native {
             if self.snapshot().is_none() {
                 pinned.check()?;
             }
-            let Some(mut snapshot) = gatekeeper.take(payload, now)? else { return Ok(Loaded::Same) };
+            let taken = gatekeeper.take(payload, self.snapshot().as_deref(), now)?;
+            let Some(mut snapshot) = taken else { return Ok(Loaded::Same) };
             snapshot.pinned = pinned;
             *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(snapshot));
             Ok(Loaded::New)

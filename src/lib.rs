@@ -52,7 +52,7 @@ pub mod store;
 mod timestamp;
 #[cfg(feature = "ed25519")]
 mod variables;
-#[cfg(feature = "wasm")]
+#[cfg(all(feature = "wasm", target_arch = "wasm32"))]
 #[allow(unsafe_code)]
 mod wasm;
 

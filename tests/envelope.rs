@@ -1,5 +1,11 @@
-//! What an envelope must be, and that nothing which is done to one goes unnoticed.
+//! What an envelope must be, and that nothing which is done to one goes unnoticed; neither here nor by the npm package, which
+//! reads envelopes by itself (`pkg-templates/src/envelope.ts`) and is asked about each that is read here.
 #![cfg(feature = "definitions")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::Signer;
@@ -25,7 +31,43 @@ fn trust(keys: &[&SigningKey]) -> TrustedKeys {
 }
 
 fn verify(envelope: &str, keys: &TrustedKeys) -> Result<Verified, EnvelopeError> {
-    Envelope::parse(envelope.as_bytes())?.verify(keys, "production", Typ::Snapshot)
+    verify_as(envelope.as_bytes(), keys, "production", Typ::Snapshot)
+}
+
+fn verify_as(envelope: &[u8], keys: &TrustedKeys, environment: &str, typ: Typ) -> Result<Verified, EnvelopeError> {
+    let found = Envelope::parse(envelope).and_then(|envelope| envelope.verify(keys, environment, typ));
+    let package = ask_the_package(&json!({
+        "envelope": base64ct::Base64::encode_string(envelope), "keys": keys.to_jwks(),
+        "environment": environment, "typ": typ.as_str(),
+    }));
+    let text = String::from_utf8_lossy(envelope);
+    match &found {
+        Ok(Verified { payload, kid }) => assert_eq!(package, json!({"payload": payload, "kid": kid}), "{text}"),
+        Err(error) => assert!(package["error"].is_string(), "the package takes what is refused here: {error}: {text}"),
+    }
+    found
+}
+
+/// Asks `tests/js/envelope.mjs`, which answers one question after another.
+fn ask_the_package(question: &Value) -> Value {
+    static READER: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>> = Mutex::new(None);
+
+    let mut reader = READER.lock().unwrap_or_else(PoisonError::into_inner);
+    let (questions, answers) = reader.get_or_insert_with(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert!(root.join("pkg/envelope.js").exists(), "the npm package is missing; run `make pkg`");
+        let mut node = Command::new("node")
+            .arg(root.join("tests/js/envelope.mjs"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node is missing; install Node 20 or newer");
+        (node.stdin.take().unwrap(), BufReader::new(node.stdout.take().unwrap()))
+    });
+    writeln!(questions, "{question}").unwrap();
+    let mut answer = String::new();
+    answers.read_line(&mut answer).unwrap();
+    serde_json::from_str(&answer).unwrap()
 }
 
 fn refusal(envelope: &str, keys: &TrustedKeys) -> String {
@@ -136,7 +178,7 @@ fn keys_are_bound_to_environments() {
     let both = trust(&[&staging, &production]);
     let text = Envelope::sign(PAYLOAD, Typ::Snapshot, "staging", &[&staging]).unwrap();
     assert_eq!(refusal(&text, &both), "signed by a key bound to staging, not production (kid \"s\")");
-    assert!(Envelope::parse(text.as_bytes()).unwrap().verify(&both, "staging", Typ::Snapshot).is_ok());
+    assert!(verify_as(text.as_bytes(), &both, "staging", Typ::Snapshot).is_ok());
 
     let error = Envelope::sign(PAYLOAD, Typ::Snapshot, "production", &[&production, &staging]).unwrap_err();
     assert_eq!(error.to_string(), "the key \"s\" is bound to staging and cannot sign for production");
@@ -152,9 +194,9 @@ fn an_entry_is_never_taken_for_a_snapshot() {
     let key = key("k", "production");
     for (signed, wanted) in [(Typ::Entry, Typ::Snapshot), (Typ::Snapshot, Typ::Entry)] {
         let text = Envelope::sign(PAYLOAD, signed, "production", &[&key]).unwrap();
-        let envelope = Envelope::parse(text.as_bytes()).unwrap();
-        assert!(envelope.verify(&trust(&[&key]), "production", signed).is_ok());
-        let message = envelope.verify(&trust(&[&key]), "production", wanted).unwrap_err().to_string();
+        let verify = |typ| verify_as(text.as_bytes(), &trust(&[&key]), "production", typ);
+        assert!(verify(signed).is_ok());
+        let message = verify(wanted).unwrap_err().to_string();
         assert!(message.contains(signed.as_str()) && message.contains(wanted.as_str()), "{message}");
     }
 }
@@ -323,7 +365,8 @@ fn what_is_no_envelope_is_refused_saying_where() {
         assert!(message.starts_with("not a signed envelope: "), "{message}");
         assert!(message.contains(complaint), "{complaint} is not in: {message}");
     }
-    let message = Envelope::parse(b"{\"payload\":\"\xff\"}").unwrap_err().to_string();
+    let message =
+        verify_as(b"{\"payload\":\"\xff\"}", &trust(&[&key]), "production", Typ::Snapshot).unwrap_err().to_string();
     assert!(message.contains("not UTF-8 (at byte 12)"), "{message}");
 
     // A signature of another length is no Ed25519 signature.
@@ -337,7 +380,26 @@ fn unknown_members_are_ignored() {
     let mut signature = signature(&key, &header("k").to_string(), false);
     signature["comment"] = json!({"a": [1, null, true]});
     let text = json!({"comment": "x", "payload": PAYLOAD, "signatures": [signature], "more": {}}).to_string();
-    assert_eq!(verify(&text, &trust(&[&key])).unwrap().payload, PAYLOAD);
+    let text = |comment: &str| text.replace("\"x\"", comment);
+    for comment in [
+        "\"x\"",
+        " [1.5e+3 , -0,1e999,\t{}, {\"a\":{},\"b\":{\"a\":[]}}]\r\n",
+        r#"{":":":","\"":"\":\"","\\":"\\\"","":"{\"a\":1,\"a\":1}","\ud83d\ude00":0,"__proto__":{"payload":""}}"#,
+        &format!("{}{}", "[".repeat(127), "]".repeat(127)),
+        &format!("\"{}\"", "\\n:\\\\".repeat(10_000)),
+    ] {
+        assert_eq!(verify(&text(comment), &trust(&[&key])).unwrap().payload, PAYLOAD);
+    }
+    for comment in [
+        r#"{":":1,":":1}"#,
+        r#"{"\"":1,"\u0022":1}"#,
+        r#"{"__proto__":1,"__proto__":1}"#,
+        r#"{"\ud83d":0}"#,
+        r#"["\ude00\ud83d"]"#,
+        &format!("{}{}", "[".repeat(128), "]".repeat(128)),
+    ] {
+        assert!(verify(&text(comment), &trust(&[&key])).is_err(), "{comment}");
+    }
 }
 
 /// A change anywhere is refused or changes neither the payload nor who signed it.
@@ -367,7 +429,7 @@ fn no_change_goes_unnoticed() {
     for (keys, kids) in
         [(trust(&[&old]), vec!["old"]), (trust(&[&new]), vec!["new"]), (trust(&[&old, &new]), vec!["old", "new"])]
     {
-        let read = |bytes: &[u8]| Envelope::parse(bytes)?.verify(&keys, "production", Typ::Snapshot);
+        let read = |bytes: &[u8]| verify_as(bytes, &keys, "production", Typ::Snapshot);
         assert_eq!(read(&good).unwrap().payload, PAYLOAD);
         let (mut accepted, mut refused) = (0, 0);
         for bytes in &changed {
@@ -428,6 +490,7 @@ fn key_sets_are_read_and_written() {
         {"kty": "OKP", "crv": "Ed25519", "alg": "Ed25519", "kid": "k", "environments": ["production"],
          "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "x5c": ["unknown"]},
     ], "more": 1});
+    assert_eq!(ask_the_package(&json!({ "keys": foreign.to_string() })), json!({"kids": ["k"]}));
     let keys = TrustedKeys::from_jwks(foreign.to_string().as_bytes()).unwrap();
     assert_eq!(keys.iter().map(|key| key.kid()).collect::<Vec<_>>(), ["k"]);
     assert_eq!(keys.get("k").unwrap().environments(), ["production"]);
@@ -464,6 +527,12 @@ fn key_sets_that_cannot_be_trusted_are_refused() {
     for (text, complaint) in cases {
         let message = TrustedKeys::from_jwks(text.as_bytes()).expect_err(&text).to_string();
         assert!(message.contains(complaint), "{complaint} is not in: {message}");
+        // The package is given an object, which has no name twice, and leaves the mathematics to the platform.
+        if !complaint.contains("twice") && complaint != "no Ed25519 key" {
+            let package = ask_the_package(&json!({ "keys": text }));
+            assert!(package["error"].is_string(), "{text}: {package}");
+            assert!(!package.to_string().contains("c2VjcmV0"), "{package}");
+        }
     }
 
     let one = jwks_but("use", json!("sig"));
@@ -471,6 +540,7 @@ fn key_sets_that_cannot_be_trusted_are_refused() {
     let twice = format!(r#"{{"keys":[{jwk},{jwk}]}}"#);
     let message = TrustedKeys::from_jwks(twice.as_bytes()).unwrap_err().to_string();
     assert!(message.contains("two keys have the kid `rfc`"), "{message}");
+    assert!(ask_the_package(&json!({ "keys": twice }))["error"].is_string());
 }
 
 #[test]

@@ -252,6 +252,8 @@ const STORAGE_TIMEOUT = 1000;
 /** How long to wait before loading the engine again, and the longest. */
 const RETRY = 1000;
 const MAX_RETRY = 300_000;
+/** The first instant that JavaScript knows, in milliseconds. */
+const BEFORE_ALL_TIME = -8.64e15;
 /** Changes by the clock are told of at most this often, in milliseconds. */
 const MIN_DUE = 1000;
 /** What engines allow clocks to be off, in milliseconds. */
@@ -497,7 +499,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   explain(flag: KeyOf<F, unknown>, context?: EvaluationContext | AnySubject): Explanation {
     // The same instant for both.
     let now = NaN;
-    const clock = (): number => (Number.isNaN(now) ? (now = this.#clock?.() ?? Date.now()) : now);
+    const clock = (): number => (Number.isNaN(now) ? (now = this.#now()) : now);
     const details = this.#details(flag, undefined, undefined as JsonValue | undefined, context, clock);
     const found = this.#description?.flags.get(flag);
     if (found === undefined) return { details, steps: [] };
@@ -517,7 +519,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   setKeys(keys: KeySet): void {
     checkKeys(keys);
     this.#assertOpen();
-    this.#host?.setKeys(JSON.stringify(keys));
+    this.#host?.setKeys(keys);
     this.#keys = keys;
   }
 
@@ -631,20 +633,31 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   }
 
   #now(): number {
-    return this.#clock === undefined ? NaN : this.#clock();
+    const now = this.#clock?.() ?? NaN;
+    return Number.isNaN(now) ? Date.now() : now;
   }
 
   /** What the context says of the attributes that a flag may read, or every flag. */
   #attributes(context: EvaluationContext | AnySubject | undefined, flag?: Flag): Attributes {
     const host = this.#hostOf();
-    // Programs may be written in JavaScript, whatever the types say.
+    if (Subject.is(context)) return context.read(host);
+    this.#checkContext(context);
+    return host.read(context, flag?.reads);
+  }
+
+  /** Programs may be written in JavaScript, whatever the types say. */
+  #checkContext(context: unknown): void {
     if (typeof (context ?? {}) !== "object") {
       this.#warn(
         "CONTEXT",
         `a context is a ${typeof context}, not an object like {"targetingKey": "…"}; it counts as empty`,
       );
     }
-    return Subject.is(context) ? context.read(host) : host.read(context, flag?.reads);
+  }
+
+  /** @internal What results hold for: another one, whenever they may be others. */
+  get era(): object | undefined {
+    return this.#isClosed ? undefined : this.#host?.era;
   }
 
   #value<T>(key: string, type: FlagType, fallback: T, context: EvaluationContext | AnySubject | undefined): T {
@@ -652,10 +665,21 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
       const flag = this.#description?.flags.get(key);
       if (flag?.type !== type) return fallback;
       const host = this.#hostOf();
-      const packed = host.evaluate(flag, this.#attributes(context, flag), this.#now());
-      if (isBoundInTime(packed)) this.#watch(flag.key, host.until());
+      const isSubject = Subject.is(context);
+      if (!isSubject) this.#checkContext(context);
+      // Before all time a result is bound in time if it ever is; asking the clock takes as long as a flag.
+      let packed = isSubject
+        ? host.evaluate(flag, context.read(host), BEFORE_ALL_TIME)
+        : host.evaluateFor(flag, context, BEFORE_ALL_TIME);
+      const isTimeless = !isBoundInTime(packed);
+      if (!isTimeless) {
+        packed = host.evaluate(flag, this.#attributes(context, flag), this.#now());
+        if (isBoundInTime(packed)) this.#watch(flag.key, host.until());
+      }
       const value = isError(packed) ? undefined : flag.values[variantOf(packed)];
-      return value === undefined ? fallback : (value as T);
+      if (value === undefined) return fallback;
+      if (isTimeless && isSubject) context.remember(key, type, value);
+      return value as T;
     } catch {
       return fallback;
     }
@@ -800,7 +824,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
       return (this.#host = new Host({
         environment,
         audience,
-        keys: JSON.stringify(this.#keys),
+        keys: this.#keys,
         pins: checkPins(pins),
         variables,
       }));
@@ -824,7 +848,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
 
   async #restore({ envelope, source, etag }: StoredSnapshot): Promise<void> {
     try {
-      await this.#take(new TextEncoder().encode(envelope), "the snapshot kept from last time");
+      await this.#take(envelope, "the snapshot kept from last time");
       if (source !== undefined && source === this.#source?.identity) this.#etag = etag;
     } catch (error) {
       if (error instanceof LoadError && error.code === "ENGINE") throw error;
@@ -838,12 +862,13 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   }
 
   /** Keeps what was taken, for the next start. */
-  async #keep(envelope: Uint8Array, etag: string | undefined): Promise<void> {
+  async #keep(signed: string | Uint8Array, etag: string | undefined): Promise<void> {
     const { version } = this;
     if (this.#storage === undefined || version === undefined) return;
     const source = this.#source?.identity;
     try {
-      await this.#storage.write({ envelope: new TextDecoder().decode(envelope), version, source, etag });
+      const envelope = typeof signed === "string" ? signed : new TextDecoder().decode(signed);
+      await this.#storage.write({ envelope, version, source, etag });
       this.#warned.delete("STORAGE");
     } catch (error) {
       this.#failed(storageError("written", error));
@@ -911,7 +936,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   }
 
   /** Takes an envelope from somewhere: one after another, in the order they are given. */
-  async #take(envelope: Uint8Array, from?: string): Promise<boolean> {
+  async #take(envelope: string | Uint8Array, from?: string): Promise<boolean> {
     // But not after another request's, which may never end.
     const isApart = runtime().isPerRequest;
     const taken = isApart ? this.#takeNow(envelope) : this.#taking.then(() => this.#takeNow(envelope));
@@ -922,7 +947,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     });
   }
 
-  async #takeNow(envelope: Uint8Array): Promise<boolean> {
+  async #takeNow(envelope: string | Uint8Array): Promise<boolean> {
     const host = await this.#loadEngine();
     this.#assertOpen();
     const before = host.description;
@@ -1174,6 +1199,10 @@ export class Subject<F extends object = UntypedFlags> {
   readonly #pins: Pins | undefined;
   #attributes: Attributes | undefined;
   #description: unknown;
+  /** Values that the clock does not change, by flag, apart those of `json` flags; and what they hold for. */
+  readonly #scalars = new Map<string, JsonValue>();
+  readonly #json = new Map<string, JsonValue>();
+  #era: object | undefined;
 
   /** @internal */
   constructor(client: FlagstoneClient<F>, context: EvaluationContext, pins?: Pins) {
@@ -1196,23 +1225,42 @@ export class Subject<F extends object = UntypedFlags> {
     return this.#attributes;
   }
 
+  /** @internal */
+  remember(flag: string, type: FlagType, value: JsonValue): void {
+    const { era } = this.#client;
+    if (this.#era !== era) {
+      this.#scalars.clear();
+      this.#json.clear();
+    }
+    this.#era = era;
+    (type === "json" ? this.#json : this.#scalars).set(flag, value);
+  }
+
   /** As {@link FlagstoneClient.boolean}. */
   boolean(flag: KeyOf<F, boolean>, fallback: boolean): boolean {
+    const known = this.#scalars.get(flag);
+    if (typeof known === "boolean" && this.#era === this.#client.era) return known;
     return this.#client.boolean(flag, fallback, this);
   }
 
   /** As {@link FlagstoneClient.string}. */
   string<K extends KeyOf<F, string>>(flag: K, fallback: TextOf<F, K>): TextOf<F, K> {
+    const known = this.#scalars.get(flag);
+    if (typeof known === "string" && this.#era === this.#client.era) return known as TextOf<F, K>;
     return this.#client.string(flag, fallback, this);
   }
 
   /** As {@link FlagstoneClient.number}. */
   number(flag: KeyOf<F, number>, fallback: number): number {
+    const known = this.#scalars.get(flag);
+    if (typeof known === "number" && this.#era === this.#client.era) return known;
     return this.#client.number(flag, fallback, this);
   }
 
   /** As {@link FlagstoneClient.json}. */
   json<T = JsonValue>(flag: KeyOf<F, unknown>, fallback: T): T {
+    const known = this.#json.get(flag);
+    if (known !== undefined && this.#era === this.#client.era) return known as T;
     return this.#client.json(flag, fallback, this);
   }
 
@@ -1265,11 +1313,11 @@ function storageError(done: string, error: unknown): LoadError {
   return new LoadError("STORAGE", `the last good snapshot cannot be ${done}: ${reason(error)}`, { cause: error });
 }
 
-/** The envelope's bytes, which nobody else can change. */
-async function readEnvelope(envelope: EnvelopeSource): Promise<Uint8Array> {
-  if (typeof envelope === "string") return new TextEncoder().encode(envelope);
+/** The envelope's text or bytes, which nobody else can change. */
+async function readEnvelope(envelope: EnvelopeSource): Promise<string | Uint8Array> {
+  if (typeof envelope === "string") return envelope;
   if (envelope instanceof Uint8Array) return envelope.slice();
-  if (!(envelope instanceof Response)) return new TextEncoder().encode(JSON.stringify(envelope));
+  if (!(envelope instanceof Response)) return JSON.stringify(envelope);
   if (!envelope.ok)
     throw new LoadError("FETCH", `${envelope.url.replace(/[?#].*/s, "") || "the source"} answered ${envelope.status}`);
   return readBody(envelope);

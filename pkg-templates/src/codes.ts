@@ -82,7 +82,7 @@ export interface Flag {
   readonly values: readonly JsonValue[];
   /** The rules' ids. */
   readonly rules: readonly string[];
-  /** The numbers of the attributes that evaluating it may read. */
+  /** The numbers of the attributes that evaluating it may read: one array for all flags that read the same. */
   readonly reads: readonly number[];
 }
 
@@ -104,8 +104,12 @@ type RawFlag = [string, FlagType, string[], JsonValue[], string[], number[]];
 export function readDescription(json: string): Description {
   const raw = JSON.parse(json) as Omit<Description, "flags"> & { flags: RawFlag[] };
   const flags = new Map<string, Flag>();
-  raw.flags.forEach(([key, type, variants, values, rules, reads], index) => {
+  const lists = new Map<string, readonly number[]>();
+  raw.flags.forEach(([key, type, variants, values, rules, numbers], index) => {
     for (const value of values) freeze(value);
+    const list = numbers.join();
+    const reads = lists.get(list) ?? numbers;
+    lists.set(list, reads);
     flags.set(key, { key, index, type, variants, values, rules, reads });
   });
   return { ...raw, flags };

@@ -48,7 +48,6 @@ export function readAttribute(context: unknown, path: readonly string[]): Attrib
     }
     switch (typeof value) {
       case "string":
-        return isWellFormed(value) ? value : undefined;
       case "number":
       case "boolean":
         return value;
@@ -76,37 +75,41 @@ function readObject(value: object): Attribute {
     : OBJECT;
 }
 
+/** What is written in a loop, which is done before an expression, or what encodes, starts. */
 const SHORT = 64;
 
-/** Whether no half of a surrogate pair stands alone. */
-function isWellFormed(text: string): boolean {
-  // Most are short and ASCII, and a loop is done with those before a regular expression starts.
-  if (text.length <= SHORT) {
-    let index = 0;
-    while (index < text.length && text.charCodeAt(index) < 0x80) index++;
-    if (index === text.length) return true;
-  }
-  return !/\p{Surrogate}/u.test(text);
-}
+/** How many bytes of what was written before are kept. */
+const KEPT = 16_384;
+/** What stands in the place of an attribute while it is written. */
+const UNKNOWN = Symbol("unknown");
 
 const utf8 = new TextEncoder();
 
 /** A module's memory: `WebAssembly.Memory`, for whose types a Node.js project would have to take in the DOM's. */
-interface Memory {
+export interface Memory {
   readonly buffer: ArrayBuffer;
 }
 
-/** Writes contexts into one engine's buffer. */
+/** Writes contexts into one engine's buffer: of each attribute what is another than it was. */
 export class Encoder {
   readonly #memory: Memory;
   readonly #buffer: (bytes: number) => number;
   /** Views of all of the memory; empty once it has grown. */
   #bytes = new Uint8Array();
   #view = new DataView(new ArrayBuffer(0));
+  #words = new Uint32Array();
   /** Where the buffer starts and ends in the memory, and where the next byte goes. */
   #start = 0;
   #end = 0;
   #at = 0;
+  /** Where in the memory, in words, the places of attributes stand. */
+  #places = 0;
+  /** What stands in those places. */
+  #values: (Attribute | typeof UNKNOWN)[] = [];
+  /** The attributes that may have a place. */
+  #ids: readonly number[] = [];
+  /** Counts contexts. */
+  #turn = 0;
 
   /** @param buffer gives the place of a buffer of at least so many bytes, in which what was written is kept */
   constructor(memory: Memory, buffer: (bytes: number) => number) {
@@ -114,19 +117,57 @@ export class Encoder {
     this.#buffer = buffer;
   }
 
-  /** Writes the attributes with these numbers and returns how many bytes they take. */
-  encode(ids: readonly number[], attributes: readonly Attribute[]): number {
-    this.#at = this.#start;
-    for (let index = 0; index < ids.length; index++) {
-      const attribute = attributes[index];
-      if (attribute === undefined) continue;
-      const id = ids[index] ?? 0;
-      this.#room(2);
-      this.#bytes[this.#at++] = id;
-      this.#bytes[this.#at++] = id >>> 8;
+  /** Says where the places of attributes stand, all of them 0. */
+  reset(places: number): void {
+    this.#places = places / 4;
+    this.#values = [];
+    this.#ids = [];
+  }
+
+  /** Writes the attributes with these numbers, and no others. */
+  encode(ids: readonly number[], attributes: readonly Attribute[]): void {
+    this.#begin(ids);
+    for (let index = 0; index < ids.length; index++) this.#put(ids[index] ?? 0, attributes[index]);
+  }
+
+  /** The same, out of a context; false where its own code had others written meanwhile. */
+  encodeFrom(ids: readonly number[], paths: readonly (readonly string[])[], context: unknown): boolean {
+    const turn = this.#begin(ids);
+    for (const id of ids) {
+      const attribute = readAttribute(context, paths[id] ?? []);
+      if (turn !== this.#turn) return false;
+      this.#put(id, attribute);
+    }
+    return true;
+  }
+
+  #begin(ids: readonly number[]): number {
+    this.#look();
+    const isFull = this.#at - this.#start > KEPT;
+    if (isFull) this.#at = 0;
+    // The same list of numbers is the same array (see `readDescription`).
+    if (isFull || ids !== this.#ids) {
+      for (const id of this.#ids) {
+        this.#words[this.#places + id] = 0;
+        this.#values[id] = undefined;
+      }
+      this.#ids = ids;
+    }
+    // No value stands at the buffer's start, the place of those that are missing.
+    this.#at ||= this.#start + 1;
+    return ++this.#turn;
+  }
+
+  #put(id: number, attribute: Attribute): void {
+    if (attribute === this.#values[id]) return;
+    this.#values[id] = UNKNOWN;
+    let place = 0;
+    if (attribute !== undefined) {
+      place = this.#at - this.#start;
       this.#value(attribute);
     }
-    return this.#at - this.#start;
+    this.#words[this.#places + id] = place;
+    this.#values[id] = attribute;
   }
 
   #value(value: unknown): void {
@@ -153,16 +194,13 @@ export class Encoder {
 
   #list(elements: readonly unknown[]): void {
     this.#tag(Tag.List);
+    this.#room(4);
     this.#length(elements.length);
     for (const element of elements) {
       const type = typeof element;
-      if (type === "bigint") {
-        this.#double(Tag.Number, Number(element));
-      } else if (type === "number" || type === "boolean" || (type === "string" && isWellFormed(element as string))) {
-        this.#value(element);
-      } else {
-        this.#tag(Tag.Nothing);
-      }
+      if (type === "bigint") this.#double(Tag.Number, Number(element));
+      else if (type === "number" || type === "boolean" || type === "string") this.#value(element);
+      else this.#tag(Tag.Nothing);
     }
   }
 
@@ -172,56 +210,66 @@ export class Encoder {
   }
 
   #double(tag: number, value: number): void {
-    this.#tag(tag);
-    this.#room(8);
+    this.#room(9);
+    this.#bytes[this.#at++] = tag;
     this.#view.setFloat64(this.#at, value, true);
     this.#at += 8;
   }
 
+  /** Where there is room for it. */
   #length(length: number): void {
-    this.#room(4);
     this.#view.setUint32(this.#at, length, true);
     this.#at += 4;
   }
 
   #string(text: string): void {
-    this.#tag(Tag.String);
     const { length } = text;
     if (length <= SHORT) {
-      this.#room(4 + length);
-      const start = this.#at + 4;
+      this.#room(5 + length);
+      const bytes = this.#bytes;
+      const start = this.#at + 5;
       let index = 0;
       for (; index < length; index++) {
         const unit = text.charCodeAt(index);
         if (unit >= 0x80) break;
-        this.#bytes[start + index] = unit;
+        bytes[start + index] = unit;
       }
       if (index === length) {
+        bytes[this.#at++] = Tag.String;
         this.#length(length);
         this.#at += length;
         return;
       }
     }
-    this.#room(4 + 3 * length);
-    const start = this.#at + 4;
+    if (/\p{Surrogate}/u.test(text)) {
+      this.#tag(Tag.Nothing);
+      return;
+    }
+    this.#room(5 + 3 * length);
+    const start = this.#at + 5;
     const { written } = utf8.encodeInto(text, this.#bytes.subarray(start, start + 3 * length));
+    this.#bytes[this.#at++] = Tag.String;
     this.#length(written);
     this.#at += written;
   }
 
-  /** Makes room for so many bytes more, and views of the memory as it is now. */
+  /** Makes room for so many bytes more. */
   #room(bytes: number): void {
-    if (this.#at + bytes > this.#end) {
-      const used = this.#at - this.#start;
-      if (used + bytes > MAX_BYTES) throw new ContextError(MAX_SIZE_MESSAGE);
-      const capacity = Math.max(1024, 2 ** Math.ceil(Math.log2(used + bytes)));
-      this.#start = this.#buffer(capacity);
-      this.#end = this.#start + capacity;
-      this.#at = this.#start + used;
-    }
-    if (this.#bytes.byteLength === 0) {
-      this.#bytes = new Uint8Array(this.#memory.buffer);
-      this.#view = new DataView(this.#memory.buffer);
-    }
+    if (this.#at + bytes <= this.#end) return;
+    const used = this.#at - this.#start;
+    if (used + bytes > MAX_BYTES) throw new ContextError(MAX_SIZE_MESSAGE);
+    const capacity = Math.max(1024, 2 ** Math.ceil(Math.log2(used + bytes)));
+    this.#start = this.#buffer(capacity);
+    this.#end = this.#start + capacity;
+    this.#at = this.#start + used;
+    this.#look();
+  }
+
+  /** Makes views of the memory as it is now, where it has grown: while room is made, and between contexts. */
+  #look(): void {
+    if (this.#bytes.byteLength > 0) return;
+    this.#bytes = new Uint8Array(this.#memory.buffer);
+    this.#view = new DataView(this.#memory.buffer);
+    this.#words = new Uint32Array(this.#memory.buffer);
   }
 }

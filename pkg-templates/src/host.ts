@@ -1,8 +1,18 @@
 import { isBoundInTime, NUMBERS_A_FLAG, readDescription, type Description, type Flag } from "./codes.js";
-import { ContextError, Encoder, readAttribute } from "./encode.js";
-import { Engine } from "./flagstone.js";
+import { ContextError, readAttribute } from "./encode.js";
+import { Engine, TakeError } from "./engine.js";
+import {
+  candidates,
+  openEnvelope,
+  parse,
+  readKeys,
+  type Candidate,
+  type Envelope,
+  type TrustedKey,
+  type Typ,
+} from "./envelope.js";
 import { abandon, exports, generation } from "./instance.js";
-import { verifiesAny, type Candidate } from "./verify.js";
+import { verified } from "./verify.js";
 
 /** What went wrong. */
 export type LoadErrorCode =
@@ -39,9 +49,6 @@ export class LoadError extends Error {
     this.code = code;
   }
 }
-
-/** The names of what `Engine.take` throws. */
-const CODES: Readonly<Record<string, LoadErrorCode>> = { ReplayError: "REPLAY", ExpiredError: "EXPIRED" };
 
 /** What a context says of some attributes, read once. */
 export interface Subject {
@@ -81,8 +88,8 @@ export interface VariablePins {
 export interface HostOptions {
   readonly environment: string;
   readonly audience: string;
-  /** A JWK set, as JSON. */
-  readonly keys: string;
+  /** A JWK set. */
+  readonly keys: unknown;
   readonly pins: Pins;
   readonly variables: VariablePins | undefined;
 }
@@ -90,39 +97,39 @@ export interface HostOptions {
 /** One client's engine, made anew with what it held whenever the module breaks. */
 export class Host {
   readonly #options: HostOptions;
-  #keys: string;
+  #keys: readonly TrustedKey[];
   #engine: Engine;
-  #encoder: Encoder;
   /** What is pinned for all, and what the engine has pinned now. */
   #pins: Pins;
   #pinned: Pins;
-  #memory: WebAssembly.Memory;
   #generation: number;
-  /** Whom the engine has decoded. */
+  /** Whom the engine knows. */
   #current: Subject | undefined;
   /** What made the snapshot held, for making it again. */
-  #held: { readonly envelope: Uint8Array; readonly keys: string; readonly now: number } | undefined;
+  #held: { readonly payload: Uint8Array; readonly now: number } | undefined;
   #description: Description | undefined;
+  #era: object = {};
   #variables: PinnedPayload | undefined;
   /** All attributes' numbers. */
   #ids: readonly number[] = [];
 
-  /** @throws Where the audience is unknown or the keys are no JWK set of Ed25519 keys. */
+  /** @throws Where the keys are no JWK set of Ed25519 keys. */
   constructor(options: HostOptions) {
     this.#options = options;
-    this.#keys = options.keys;
+    this.#keys = readKeys(options.keys);
     this.#pins = this.#pinned = options.pins;
-    ({
-      engine: this.#engine,
-      encoder: this.#encoder,
-      memory: this.#memory,
-      generation: this.#generation,
-    } = untrapped(() => this.#make()));
+    this.#engine = untrapped(() => this.#make());
+    this.#generation = generation;
   }
 
   /** The snapshot held. */
   get description(): Description | undefined {
     return this.#description;
+  }
+
+  /** Another one, whenever anyone's results may be others: with each snapshot, and with what is pinned for all. */
+  get era(): object {
+    return this.#era;
   }
 
   /** The environment variables that pin a flag. */
@@ -136,16 +143,14 @@ export class Host {
   }
 
   /** @throws Where these are no JWK set of Ed25519 keys. */
-  setKeys(keys: string): void {
-    untrapped(() => {
-      this.#ready().setKeys(keys);
-    });
-    this.#keys = keys;
+  setKeys(keys: unknown): void {
+    this.#keys = readKeys(keys);
   }
 
   /** Pins flags for all from now on, beside what the options pin. */
   pin(pins: Pins): void {
     this.#pins = { ...this.#options.pins, ...pins };
+    this.#era = this.#pins;
   }
 
   /**
@@ -153,46 +158,66 @@ export class Host {
    *
    * @throws {LoadError}
    */
-  async take(envelope: Uint8Array, clock: () => number): Promise<boolean> {
-    const open = (): Candidate[] => attempt("ENVELOPE", () => this.#ready().open(envelope) as Candidate[]);
-    let keys: string;
+  async take(signed: string | Uint8Array, clock: () => number): Promise<boolean> {
+    const envelope = attempt("ENVELOPE", () => openEnvelope(signed));
+    let keys: readonly TrustedKey[];
+    let signature: Candidate;
     do {
       keys = this.#keys;
-      await verify(open());
-      // They may have been replaced meanwhile, and what is taken must be what was verified.
+      signature = await this.#verify(envelope, keys, "flagstone-snapshot+json");
+      // They may have been replaced meanwhile.
     } while (keys !== this.#keys);
     const now = clock();
-    const { bytes, variables } = this.#withVariables(envelope);
-    const json = attempt("SNAPSHOT", () => {
-      // What was opened may be gone by now, with a module that was replaced or for another envelope.
-      this.#ready().open(bytes);
-      return this.#engine.take(now);
-    });
+    const variables = this.#options.variables?.apply(envelope.payload);
+    if (this.#description === undefined && variables !== undefined && variables.unfit.length > 0) {
+      throw new LoadError("VARIABLES", variables.unfit.join("; "));
+    }
+    const payload = variables === undefined ? signature.payload : new TextEncoder().encode(variables.payload);
+    const json = attempt("SNAPSHOT", () => this.#ready().take(payload, now));
     if (json === undefined) return false;
     this.#current = undefined;
-    this.#description = readDescription(json);
+    this.#era = this.#description = readDescription(json);
     this.#ids = [...this.#description.attributes.keys()];
-    this.#held = { envelope: bytes, keys, now };
+    this.#held = { payload, now };
     this.#variables = variables;
     return true;
   }
 
   /**
-   * Verifies an envelope of pins, as text, under keys of its own, a JWK set, and returns its payload.
+   * Verifies an envelope of pins under keys of its own, a JWK set, and returns its payload.
    *
    * @throws {LoadError}
    */
-  async openPins(envelope: string, keys: string): Promise<unknown> {
-    const bytes = new TextEncoder().encode(envelope);
-    await verify(attempt("ENVELOPE", () => this.#ready().openPins(bytes, keys) as Candidate[]));
-    // The engine has read it, so it is JSON and says nothing twice.
-    return JSON.parse((JSON.parse(envelope) as { payload: string }).payload) as unknown;
+  async openPins(signed: string, keys: unknown): Promise<unknown> {
+    const envelope = attempt("ENVELOPE", () => openEnvelope(signed));
+    await this.#verify(
+      envelope,
+      attempt("ENVELOPE", () => readKeys(keys)),
+      "flagstone-pins+json",
+    );
+    return attempt("SNAPSHOT", () => parse(envelope.payload));
+  }
+
+  /** The signature that makes an envelope good. */
+  async #verify(envelope: Envelope, keys: readonly TrustedKey[], typ: Typ): Promise<Candidate> {
+    const found = attempt("ENVELOPE", () => candidates(envelope, keys, this.#options.environment, typ));
+    let good: Candidate | undefined;
+    try {
+      good = await verified(found);
+    } catch (error) {
+      throw new LoadError("ENGINE", `signatures cannot be checked: ${String(error)}`, { cause: error });
+    }
+    if (good !== undefined) return good;
+    const kids = found.map(({ kid }) => JSON.stringify(kid)).join(", ");
+    throw new LoadError("SIGNATURE", `the signature by ${kids} does not verify: the envelope was changed`);
   }
 
   /** Reads attributes from a context, all by default. The caller's getters run here and nowhere else. */
   read(context: unknown, ids = this.#ids): Subject {
     const paths = this.#description?.attributes ?? [];
-    return { ids, attributes: ids.map((id) => readAttribute(context, paths[id] ?? [])) };
+    const attributes: ReturnType<typeof readAttribute>[] = [];
+    for (const id of ids) attributes.push(readAttribute(context, paths[id] ?? []));
+    return { ids, attributes };
   }
 
   /** Until when the result given last holds, in milliseconds. */
@@ -203,7 +228,20 @@ export class Host {
   /** Evaluates a flag; the packed result. */
   evaluate(flag: Flag, subject: Subject, now: number): number {
     return this.#steadily(() => {
-      this.#decode(subject);
+      this.#face(subject);
+      return this.#engine.evaluate(flag.index, now);
+    });
+  }
+
+  /** The same for a context, which is read on the way. */
+  evaluateFor(flag: Flag, context: unknown, now: number): number {
+    return this.#steadily(() => {
+      const engine = this.#ready();
+      this.#setPins(engine, this.#pins);
+      this.#current = undefined;
+      const isWritten = engine.writeFrom(flag.reads, this.#description?.attributes ?? [], context);
+      // Its code may have asked about others meanwhile, and broken the engine.
+      if (!isWritten || engine !== this.#engine) this.#face(this.read(context, flag.reads));
       return this.#engine.evaluate(flag.index, now);
     });
   }
@@ -211,7 +249,7 @@ export class Host {
   /** The same, with what else there is to say. */
   outcome(flag: Flag, subject: Subject, now: number): Outcome {
     return this.#steadily(() => {
-      this.#decode(subject);
+      this.#face(subject);
       const packed = this.#engine.evaluate(flag.index, now);
       return { packed, rule: this.#engine.rule(), until: isBoundInTime(packed) ? this.#engine.until() : Infinity };
     });
@@ -220,10 +258,9 @@ export class Host {
   /** Evaluates every flag of the snapshot, in its order. */
   all(subject: Subject, now: number): Outcome[] {
     return this.#steadily(() => {
-      this.#decode(subject);
-      const place = this.#engine.evaluateAll(now);
+      this.#face(subject);
       const flags = this.#description?.flags.size ?? 0;
-      const numbers = new Float64Array(this.#memory.buffer, place, flags * NUMBERS_A_FLAG);
+      const numbers = this.#engine.evaluateAll(flags * NUMBERS_A_FLAG, now);
       const outcomes: Outcome[] = [];
       for (let at = 0; at < numbers.length; at += NUMBERS_A_FLAG) {
         outcomes.push({ packed: numbers[at] ?? 0, rule: numbers[at + 1] ?? 0, until: numbers[at + 2] ?? 0 });
@@ -235,7 +272,7 @@ export class Host {
   /** The steps of the precedence, as `ExplainedStep` is serialised. */
   explain(flag: Flag, subject: Subject, now: number): unknown {
     return this.#steadily(() => {
-      this.#decode(subject);
+      this.#face(subject);
       return JSON.parse(this.#engine.explain(flag.index, now)) as unknown;
     });
   }
@@ -250,33 +287,20 @@ export class Host {
     }
   }
 
-  /** What was verified, with the flags pinned that environment variables pin. */
-  #withVariables(envelope: Uint8Array): { bytes: Uint8Array; variables?: PinnedPayload } {
-    const { variables } = this.#options;
-    if (variables === undefined) return { bytes: envelope };
-    const signed = JSON.parse(new TextDecoder().decode(envelope)) as { payload: string };
-    const pinned = variables.apply(signed.payload);
-    if (this.#description === undefined && pinned.unfit.length > 0) {
-      throw new LoadError("VARIABLES", pinned.unfit.join("; "));
-    }
-    const bytes = new TextEncoder().encode(JSON.stringify({ ...signed, payload: pinned.payload }));
-    return { bytes, variables: pinned };
-  }
-
-  #decode(subject: Subject): void {
+  /** Has the engine know whom it is asked about. */
+  #face(subject: Subject): void {
     const engine = this.#ready();
-    const pins = subject.pins ?? this.#pins;
-    if (this.#pinned !== pins) {
-      engine.unpin();
-      pin(engine, pins);
-      this.#pinned = pins;
-    }
+    this.#setPins(engine, subject.pins ?? this.#pins);
     if (this.#current === subject) return;
     this.#current = undefined;
-    if (!engine.decode(this.#encoder.encode(subject.ids, subject.attributes))) {
-      throw new Error("the context is not encoded as agreed");
-    }
+    engine.write(subject);
     this.#current = subject;
+  }
+
+  #setPins(engine: Engine, pins: Pins): void {
+    if (this.#pinned === pins) return;
+    engine.pin(pins);
+    this.#pinned = pins;
   }
 
   /** Work that cannot fail: what does is a trap or its aftermath. It is tried once more in a new instance. */
@@ -298,52 +322,31 @@ export class Host {
   /** The engine, made anew if the module was replaced since. */
   #ready(): Engine {
     if (this.#generation !== generation) {
-      const { engine, encoder, memory, generation } = this.#make();
+      this.#engine = this.#make();
       this.#current = undefined;
-      [this.#engine, this.#encoder, this.#memory, this.#generation] = [engine, encoder, memory, generation];
+      this.#generation = generation;
     }
     return this.#engine;
   }
 
-  #make() {
-    const { memory } = exports();
-    const engine = new Engine(this.#options.environment, this.#options.audience);
-    pin(engine, this.#pinned);
-    if (this.#held !== undefined) {
-      // Under the keys and at the time that it was taken: neither a key removed nor the clock takes it away.
-      engine.setKeys(this.#held.keys);
-      engine.open(this.#held.envelope);
-      engine.take(this.#held.now);
-    }
-    engine.setKeys(this.#keys);
-    return { engine, encoder: new Encoder(memory, (bytes) => engine.buffer(bytes)), memory, generation };
+  #make(): Engine {
+    const { environment, audience } = this.#options;
+    const engine = new Engine(exports(), environment, audience);
+    engine.pin(this.#pinned);
+    // At the time that it was taken: the clock does not take it away.
+    if (this.#held !== undefined) engine.take(this.#held.payload, this.#held.now);
+    return engine;
   }
 }
 
-function pin(engine: Engine, pins: Pins): void {
-  for (const [flag, variant] of Object.entries(pins)) engine.pin(flag, variant);
-}
-
-async function verify(candidates: readonly Candidate[]): Promise<void> {
-  let isGood: boolean;
-  try {
-    isGood = await verifiesAny(candidates);
-  } catch (error) {
-    throw new LoadError("ENGINE", `signatures cannot be checked: ${String(error)}`, { cause: error });
-  }
-  if (isGood) return;
-  const kids = candidates.map(([kid]) => JSON.stringify(kid)).join(", ");
-  throw new LoadError("SIGNATURE", `the signature by ${kids} does not verify: the envelope was changed`);
-}
-
-/** A step of loading: the engine's errors are the envelope's fault. */
+/** A step of loading: an error is the envelope's fault, unless it says otherwise. */
 function attempt<T>(code: LoadErrorCode, step: () => T): T {
   try {
     return untrapped(step);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     const message = isTrap(error) ? `the engine broke while reading it: ${error.message}` : error.message;
-    throw new LoadError(CODES[error.name] ?? code, message, { cause: error });
+    throw new LoadError(error instanceof TakeError ? error.code : code, message, { cause: error });
   }
 }
 

@@ -1,10 +1,15 @@
 // The one instance of the engine's module that all clients share, replaced when it breaks.
-import init, { __wbg_reset_state, initSync, type InitInput, type InitOutput } from "./flagstone.js";
+import { readText, type Exports } from "./engine.js";
 import type { ModuleSource } from "./module.js";
 
+interface Instance {
+  readonly module: WebAssembly.Module;
+  readonly exports: Exports;
+}
+
 let source: (() => ModuleSource | Promise<ModuleSource>) | undefined;
-let loading: Promise<InitOutput> | undefined;
-let wasm: InitOutput | undefined;
+let loading: Promise<Instance> | undefined;
+let current: Instance | undefined;
 let broken = false;
 
 /** Which instance this is. Whatever was made in another is gone. */
@@ -17,7 +22,7 @@ export function useModule(from: () => ModuleSource | Promise<ModuleSource>): voi
 
 /** The same, for a host that brings another one; once an engine is made, that one stays. */
 export function replaceModule(from: () => ModuleSource | Promise<ModuleSource>): void {
-  if (wasm !== undefined) return;
+  if (current !== undefined) return;
   source = from;
   loading = undefined;
 }
@@ -26,7 +31,7 @@ export function replaceModule(from: () => ModuleSource | Promise<ModuleSource>):
 export async function load(): Promise<void> {
   loading ??= instantiate();
   try {
-    wasm ??= await loading;
+    current ??= await loading;
   } catch (error) {
     // So that the next one tries again.
     loading = undefined;
@@ -47,24 +52,49 @@ export function forbidden(error: unknown): string | undefined {
   }
 }
 
-async function instantiate(): Promise<InitOutput> {
+async function instantiate(): Promise<Instance> {
   if (source === undefined) {
     throw new Error("no engine yet: call init(module) of `flagstone/module` first, or import `flagstone`");
   }
-  const module = await source();
-  return module instanceof WebAssembly.Module ? initSync({ module }) : init({ module_or_path: module as InitInput });
+  let module = await source();
+  if (module instanceof URL) module = await fetch(module);
+  // Not `instanceof`: naming `Response` has Node.js load what it fetches with.
+  if (isResponse(module)) {
+    if (!module.ok) throw new Error(`${module.url} answered ${module.status}`);
+    // Of this type it is compiled as it arrives.
+    const isStreamed = module.headers.get("content-type")?.toLowerCase() === "application/wasm";
+    if (isStreamed) return made(await WebAssembly.instantiateStreaming(module, IMPORTS));
+    module = await module.arrayBuffer();
+  }
+  // A module makes an instance, and bytes make both.
+  const instance = await WebAssembly.instantiate(module as BufferSource, IMPORTS);
+  return made("module" in instance ? instance : { module, instance });
 }
 
+const isResponse = (source: object): source is Response => "headers" in source;
+
+/** What the module imports. */
+const IMPORTS = {
+  js: {
+    number: (place: number, length: number) =>
+      current === undefined ? NaN : Number(readText(current.exports.memory, place, length)),
+  },
+};
+
+const made = ({ module, instance }: WebAssembly.WebAssemblyInstantiatedSource): Instance => ({
+  module,
+  exports: instance.exports as unknown as Exports,
+});
+
 /** The module's exports. */
-export function exports(): InitOutput {
-  if (wasm === undefined) throw new Error("the engine is not loaded");
+export function exports(): Exports {
+  if (current === undefined) throw new Error("the engine is not loaded");
   if (broken) {
-    __wbg_reset_state();
-    // Given back as it is: the glue starts its module only once.
-    wasm = initSync({ module: new Uint8Array() });
+    const { module } = current;
+    current = made({ module, instance: new WebAssembly.Instance(module, IMPORTS) });
     broken = false;
   }
-  return wasm;
+  return current.exports;
 }
 
 /** Counts the instance as broken, after a trap left it in the middle of something. The next one to need it replaces it. */

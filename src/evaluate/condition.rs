@@ -41,7 +41,7 @@ impl std::ops::Not for Truth {
 
 impl Truth {
     /// The name in explanations in JavaScript.
-    #[cfg(feature = "wasm")]
+    #[cfg(all(feature = "wasm", target_arch = "wasm32"))]
     pub(crate) fn name(self) -> &'static str {
         match self {
             Truth::True => "true",
@@ -234,7 +234,7 @@ impl Snapshot {
     }
 
     /// Linear in the context's list; how many operands there are is the publisher's doing.
-    fn includes_all(&self, operands: Operands, elements: &dyn List) -> bool {
+    fn includes_all(&self, operands: Operands, elements: List<'_>) -> bool {
         let has = |operand: Attribute<'_>| {
             elements.any(&mut |element| match (element, operand) {
                 (Attribute::String(a), Attribute::String(b)) => a == b,

@@ -149,15 +149,22 @@ impl fmt::Display for ContextError {
 
 impl std::error::Error for ContextError {}
 
-/// The elements of a list, wherever they are kept.
-pub(crate) trait List {
-    /// Whether one of them is as wanted.
-    fn any(&self, wanted: &mut dyn FnMut(Attribute<'_>) -> bool) -> bool;
+/// A list as conditions see it.
+#[derive(Clone, Copy)]
+pub(crate) enum List<'a> {
+    Values(&'a [Value]),
+    #[cfg(all(feature = "wasm", target_arch = "wasm32"))]
+    Encoded(crate::wasm::Encoded<'a>),
 }
 
-impl List for Vec<Value> {
-    fn any(&self, wanted: &mut dyn FnMut(Attribute<'_>) -> bool) -> bool {
-        self.iter().any(|element| wanted(element.into()))
+impl List<'_> {
+    /// Whether one of the elements is as wanted.
+    pub(crate) fn any(self, wanted: &mut dyn FnMut(Attribute<'_>) -> bool) -> bool {
+        match self {
+            List::Values(values) => values.iter().any(|element| wanted(element.into())),
+            #[cfg(all(feature = "wasm", target_arch = "wasm32"))]
+            List::Encoded(mut elements) => elements.any(wanted),
+        }
     }
 }
 
@@ -170,7 +177,7 @@ pub(crate) enum Attribute<'a> {
     Number(f64),
     String(&'a str),
     Date(Timestamp),
-    List(&'a dyn List),
+    List(List<'a>),
     Object,
 }
 
@@ -183,7 +190,7 @@ impl<'a> From<&'a Value> for Attribute<'a> {
             Value::Number(_) => Attribute::Missing,
             Value::String(text) => Attribute::String(text),
             Value::Date(date) => Attribute::Date(*date),
-            Value::List(elements) => Attribute::List(elements),
+            Value::List(elements) => Attribute::List(List::Values(elements)),
             Value::Object(_) => Attribute::Object,
         }
     }

@@ -38,7 +38,7 @@ pub use explain::{ExplainedStep, Explanation, Finding};
 pub use schedule::Membership;
 
 pub(crate) use context::Attributes;
-#[cfg(feature = "wasm")]
+#[cfg(all(feature = "wasm", target_arch = "wasm32"))]
 pub(crate) use context::{Attribute, List};
 pub(crate) use decide::Outcome;
 

@@ -24,7 +24,7 @@ impl Snapshot {
     /// # Ok::<(), flagstone::SnapshotError>(())
     /// ```
     pub fn changes_since<'s>(&'s self, older: &'s Snapshot) -> Vec<&'s str> {
-        let (mut ours, mut theirs) = (Dependencies::new(self), Dependencies::new(older));
+        let (mut ours, mut theirs) = (Dependencies::to_compare(self), Dependencies::to_compare(older));
         let mut changed = Vec::new();
         for (id, key) in self.flags().enumerate() {
             let before = older.find_flag(key).map(|id| theirs.flag(id as usize).fingerprint);
@@ -40,6 +40,8 @@ impl Snapshot {
 /// Works out what an evaluation depends on.
 pub(crate) struct Dependencies<'s> {
     snapshot: &'s Snapshot,
+    /// Whether fingerprints are wanted: they take reading all of the document.
+    compares: bool,
     /// By segment, once known.
     segments: Vec<Option<Dependence>>,
     /// By flag, once known.
@@ -51,7 +53,8 @@ pub(crate) struct Dependencies<'s> {
 pub(crate) struct Dependence {
     /// The attributes that it may read, each once, in order.
     pub reads: Vec<AttributeId>,
-    /// Another number for another definition, its own or that of a segment, prerequisite, layer or holdout that it names.
+    /// Where definitions are compared: another number for another one, its own or that of a segment, prerequisite, layer or
+    /// holdout that it names.
     fingerprint: u64,
 }
 
@@ -82,26 +85,34 @@ impl Dependence {
 impl<'s> Dependencies<'s> {
     pub(crate) fn new(snapshot: &'s Snapshot) -> Self {
         let Tables { segments, flags, .. } = &snapshot.tables;
-        Dependencies { snapshot, segments: vec![None; segments.len()], flags: vec![None; flags.len()] }
+        Dependencies { snapshot, compares: false, segments: vec![None; segments.len()], flags: vec![None; flags.len()] }
+    }
+
+    fn to_compare(snapshot: &'s Snapshot) -> Self {
+        Dependencies { compares: true, ..Dependencies::new(snapshot) }
+    }
+
+    fn definition(&self, source: Span) -> &'s str {
+        if self.compares { self.snapshot.text(source) } else { "" }
     }
 
     pub(crate) fn flag(&mut self, id: usize) -> Dependence {
         if let Some(known) = &self.flags[id] {
             return known.clone();
         }
-        let (snapshot, tables) = (self.snapshot, &self.snapshot.tables);
+        let tables = &self.snapshot.tables;
         let flag = &tables.flags[id];
         let mut found = Dependence::default();
-        found.text(snapshot.text(flag.source));
+        found.text(self.definition(flag.source));
         found.reads(flag.bucket_by);
         if let Some(layer) = flag.layer {
             let layer = &tables.layers[usize::from(layer.layer)];
-            found.text(snapshot.text(layer.source));
+            found.text(self.definition(layer.source));
             found.reads(layer.by);
         }
         for &id in flag.holdouts.of(&tables.holdout_ids) {
             let holdout = &tables.holdouts[usize::from(id)];
-            found.text(snapshot.text(holdout.source));
+            found.text(self.definition(holdout.source));
             found.reads(holdout.by);
         }
         let allow = flag.allow.of(&tables.allows).iter().map(|allow| allow.people.segments);
@@ -125,7 +136,7 @@ impl<'s> Dependencies<'s> {
         }
         let segment = &self.snapshot.tables.segments[id];
         let mut found = Dependence::default();
-        found.text(self.snapshot.text(segment.source));
+        found.text(self.definition(segment.source));
         found.reads(segment.by);
         if let Some(when) = segment.when {
             self.condition(when, &mut found);

@@ -182,12 +182,6 @@ impl Envelope {
         &self.payload
     }
 
-    /// [`Envelope::unverified_payload`], given away.
-    #[cfg(feature = "wasm")]
-    pub(crate) fn into_payload(self) -> String {
-        self.payload
-    }
-
     /// Applies every rule but the signature check itself, and returns the signatures of which one must verify: never
     /// none.
     ///

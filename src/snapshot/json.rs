@@ -18,6 +18,8 @@ use std::cell::Cell;
 
 /// The deepest nesting of arrays and objects that is read.
 const MAX_DEPTH: u32 = 128;
+/// How many members an object may have to have their names compared each with each.
+const FEW: usize = 16;
 /// The longest document that is read, in bytes: the largest snapshot in an envelope, with room for escapes.
 const MAX_BYTES: usize = 128 << 20;
 
@@ -245,7 +247,20 @@ impl<'a> Document<'a> {
 
     /// The value of an object's member, [`NOTHING`] where it is absent.
     pub(crate) fn get(&self, object: Id, name: &str) -> Id {
-        self.members(object).find(|&(other, _)| self.text(other) == name).map_or(NOTHING, |(_, value)| value)
+        let object = self.expect(object, Kind::Object, "an object");
+        let (mut at, end) = (object.0 + 1, self.node(object).next);
+        while at < end {
+            let member = &self.nodes[at as usize];
+            // Most differ in length already.
+            if member.text.length as usize == name.len()
+                && self.text(member.text) == name
+                && member.kind == Kind::String
+            {
+                return Id(at + 1);
+            }
+            at = self.nodes[at as usize + 1].next;
+        }
+        NOTHING
     }
 
     /// Whether an object has a member.
@@ -306,20 +321,24 @@ fn fault(offset: usize, message: String) -> Box<Fault> {
 
 /// A text as JSON writes it.
 pub(crate) fn quoted(text: &str) -> String {
-    let mut json = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => json.extend(['\\', character]),
-            '\0'..='\u{1f}' => {
+    let mut json = String::with_capacity(text.len() + 2);
+    json.push('"');
+    let mut plain = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if !matches!(byte, b'"' | b'\\' | 0..=0x1f) {
+            continue;
+        }
+        json.push_str(&text[plain..at]);
+        plain = at + 1;
+        match byte {
+            b'"' | b'\\' => json.extend(['\\', char::from(byte)]),
+            _ => {
                 json.push_str("\\u00");
-                json.extend(
-                    [character as u32 >> 4, character as u32 & 15]
-                        .map(|digit| char::from_digit(digit, 16).unwrap_or_default()),
-                );
+                json.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()));
             }
-            _ => json.push(character),
         }
     }
+    json.push_str(&text[plain..]);
     json.push('"');
     json
 }
@@ -491,12 +510,19 @@ impl Parser<'_> {
         let document = &self.document;
         let names = document.children(Id(object as u32)).step_by(2);
         let names = names.filter(|&name| document.kind(name) == Kind::String).map(|name| document.node(name).text);
-        // Sorted, not hashed: whoever writes a context chooses its names, and could have them all collide.
         let mut names: Vec<&str> = names.map(|name| document.text(name)).collect();
-        names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        // Few are compared each with each, most of them by length alone. Many are sorted, not hashed: whoever writes a context
+        // chooses its names, and could have them all collide.
+        let twice = if names.len() <= FEW {
+            (1..names.len())
+                .find(|&at| names[..at].iter().any(|name| name.len() == names[at].len() && *name == names[at]))
+        } else {
+            names.sort_unstable();
+            (1..names.len()).find(|&at| names[at - 1] == names[at])
+        };
+        if let Some(at) = twice {
             let start = document.nodes[object].start as usize;
-            document.set_fault(fault(start, ["`", pair[0], "` stands twice in one object"].concat()));
+            document.set_fault(fault(start, ["`", names[at], "` stands twice in one object"].concat()));
             self.offset = document.text.len();
         }
     }
@@ -532,6 +558,8 @@ impl Parser<'_> {
         let unescaped = self.document.unescaped.len();
         let mut plain = start;
         loop {
+            let rest = text.as_bytes().get(self.offset..).unwrap_or_default();
+            self.offset += rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).unwrap_or(rest.len());
             match self.byte() {
                 b'"' => break,
                 b'\\' => {
@@ -545,8 +573,7 @@ impl Parser<'_> {
                 0..=0x1f if self.offset < text.len() => {
                     return self.refuse(&["a control character in a string; write it as an escape"]);
                 }
-                0 => return self.unexpected("the end of the string"),
-                _ => self.offset += 1,
+                _ => return self.unexpected("the end of the string"),
             }
         }
         let (start, length) = if plain == start {

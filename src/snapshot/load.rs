@@ -84,6 +84,7 @@ impl std::str::FromStr for Audience {
 pub struct Snapshot {
     /// The document, then the strings that stand in it with escapes.
     pub(crate) text: Box<str>,
+    pub(crate) document_length: usize,
     pub(crate) environment: Span,
     pub(crate) audience: Audience,
     pub(crate) version: u64,
@@ -148,6 +149,11 @@ impl Snapshot {
     /// The first thing in the document that is not as the format says, with its place.
     pub fn from_payload(payload: impl Into<String>) -> std::result::Result<Self, SnapshotError> {
         super::read::read(payload.into()).map_err(SnapshotError)
+    }
+
+    /// The payload that it was read from.
+    pub(crate) fn document(&self) -> &str {
+        &self.text[..self.document_length]
     }
 
     /// The environment that the snapshot is for.

@@ -58,11 +58,13 @@ pub(super) fn read(payload: String) -> Result<Snapshot> {
     document.check()?;
     let Loader { tables, .. } = loader;
     let unescaped = document.unescaped;
+    let document_length = payload.len();
     let mut text = payload;
     text.push_str(&unescaped);
     let text = text.into_boxed_str();
     Ok(Snapshot {
         text,
+        document_length,
         environment,
         audience,
         version,
@@ -113,7 +115,7 @@ impl<'d> Loader<'d> {
     /// Makes sure that an object has no members but these.
     pub(super) fn only(&self, object: Id, known: &[&str]) {
         for (name, value) in self.document.members(object) {
-            if !known.contains(&self.document.text(name)) {
+            if !is_among(known, self.document.text(name)) {
                 self.unsupported(value, name);
             }
         }
@@ -596,9 +598,14 @@ fn names_of(document: &Document<'_>, section: Id) -> Names {
     names
 }
 
+/// Whether one of these names is that one; most differ in length already.
+fn is_among(names: &[&str], name: &str) -> bool {
+    names.iter().any(|other| other.len() == name.len() && *other == name)
+}
+
 /// Whether this engine knows a name that `requires` may hold.
 fn is_supported(name: &str) -> bool {
     const SCHEMES_AND_FEATURES: [&str; 9] =
         ["xxh3", "js31", "hashed", "prerequisites", "layer", "holdouts", "schedule", "exclude", "segments"];
-    SCHEMES_AND_FEATURES.contains(&name) || super::read_condition::is_operator(name)
+    is_among(&SCHEMES_AND_FEATURES, name) || super::read_condition::is_operator(name)
 }

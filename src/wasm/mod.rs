@@ -1,7 +1,11 @@
 //! The JavaScript boundary: what costs is crossing it, so little crosses.
 //!
-//! Attributes have numbers, given when a snapshot loads. JavaScript writes a context's attributes into a buffer in the
-//! module's memory and gets a whole number back; names and values stay on its side. `pkg-templates/src` is that side.
+//! Functions as C calls them, over the module's memory; `pkg-templates/src/engine.ts` is the other side. Attributes have
+//! numbers, given when a snapshot loads. JavaScript writes a context's attributes into a buffer and gets a whole number back;
+//! names and values stay on its side. A text goes in through [`input`] and comes out through [`output`].
+//!
+//! JavaScript keeps what [`create`] gave it, hands it to one function at a time, and to none after [`discard`]: what the
+//! references here ask for. The module has one thread, and the one function that it calls does not call back.
 
 mod describe;
 mod subject;
@@ -10,238 +14,223 @@ mod tests;
 
 use crate::engine::Gatekeeper;
 use crate::evaluate::{Outcome, Reason};
-use crate::snapshot::{Audience, Envelope, TrustedKeys, Typ};
+use crate::snapshot::Audience;
 use crate::{ErrorCode, LoadError, Pin, Pins, Snapshot, Step, Timestamp};
-use serde::Serialize;
+use std::mem::take as taken;
+pub(crate) use subject::Encoded;
 use subject::Subject;
-use wasm_bindgen::prelude::*;
 
 // SAFETY: the module is built without threads.
-#[cfg(target_arch = "wasm32")]
 #[global_allocator]
 static ALLOCATOR: lol_alloc::AssumeSingleThreaded<lol_alloc::FreeListAllocator> =
     unsafe { lol_alloc::AssumeSingleThreaded::new(lol_alloc::FreeListAllocator::new()) };
 
-#[wasm_bindgen]
-extern "C" {
-    /// JavaScript's `Number(text)`, which rounds to the nearest double as Rust's `parse` does.
-    #[wasm_bindgen(js_name = Number)]
-    pub(crate) fn parse_number(text: &str) -> f64;
+/// JavaScript's `Number(text)`, which rounds to the nearest double as Rust's `parse` does.
+#[cfg(not(test))]
+pub(crate) fn parse_number(text: &str) -> f64 {
+    #[link(wasm_import_module = "js")]
+    unsafe extern "C" {
+        fn number(text: *const u8, length: usize) -> f64;
+    }
+    // SAFETY: JavaScript reads the text while it is borrowed, and nothing else.
+    unsafe { number(text.as_ptr(), text.len()) }
 }
 
-/// An error as JavaScript throws it.
-fn thrown(message: &str) -> JsError {
-    JsError::new(message)
-}
+#[cfg(test)]
+pub(crate) use tests::parse_number;
 
-fn trusted_keys(jwks: &str) -> Result<TrustedKeys, JsError> {
-    TrustedKeys::from_jwks(jwks.as_bytes()).map_err(|error| thrown(&error.text()))
-}
-
-/// The clock: what the caller says, or where that is NaN, the system's.
 fn clock(now: f64) -> Timestamp {
-    let now = if now.is_nan() { js_sys::Date::now() } else { now };
     Timestamp::from_millis(now.floor() as i64)
 }
 
 /// Holds the newest snapshot that it was given, for one environment and audience.
-///
-/// To load one: [`Engine::open`] an envelope, verify one of the candidates with WebCrypto, [`Engine::take`] it.
-#[wasm_bindgen]
 pub struct Engine {
     gatekeeper: Gatekeeper,
-    keys: TrustedKeys,
-    /// Opened and not yet verified.
-    opened: Option<Envelope>,
     snapshot: Option<Snapshot>,
     pins: Pins,
     subject: Subject,
-    /// The results of [`Engine::evaluate_all`].
+    /// The results of [`evaluate_all`].
     all: Vec<f64>,
     last: Option<Outcome>,
+    input: Vec<u8>,
+    output: String,
 }
 
-/// A signature to check: any one that verifies makes the envelope good. Its kid, public key, signing input and signature,
-/// without their names, for which serde-wasm-bindgen would keep a table.
-#[derive(Serialize)]
-struct Candidate<'a>(
-    &'a str,
-    #[serde(with = "bytes")] &'a [u8],
-    #[serde(with = "bytes")] &'a [u8],
-    #[serde(with = "bytes")] &'a [u8],
-);
-
-/// Bytes as a `Uint8Array`.
-mod bytes {
-    pub(super) fn serialize<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(bytes)
-    }
-}
-
-#[wasm_bindgen]
 impl Engine {
-    /// An engine that holds nothing yet.
-    ///
-    /// # Errors
-    /// Where `audience` is neither `client` nor `server`.
-    #[wasm_bindgen(constructor)]
-    pub fn new(environment: String, audience: &str) -> Result<Engine, JsError> {
-        let audience: Audience = audience.parse().map_err(|message: String| thrown(&message))?;
-        Ok(Engine {
-            gatekeeper: Gatekeeper::new(environment, audience),
-            keys: TrustedKeys::default(),
-            opened: None,
-            snapshot: None,
-            pins: Pins::default(),
-            subject: Subject::default(),
-            all: Vec::new(),
-            last: None,
-        })
-    }
-
-    /// Replaces the trusted keys, a JWK set; a key that is gone no longer counts from the next load on.
-    ///
-    /// # Errors
-    /// Where the text is no set of Ed25519 keys.
-    #[wasm_bindgen(js_name = setKeys)]
-    pub fn set_keys(&mut self, jwks: &str) -> Result<(), JsError> {
-        self.keys = trusted_keys(jwks)?;
-        Ok(())
-    }
-
-    /// Reads an envelope and returns the signatures of which one must verify, as `[kid, publicKey, signingInput,
-    /// signature]`.
-    ///
-    /// # Errors
-    /// Where no trusted key signed it as it should be signed.
-    pub fn open(&mut self, envelope: &[u8]) -> Result<JsValue, JsError> {
-        let (envelope, candidates) = self.read(envelope, &self.keys, Typ::Snapshot)?;
-        self.opened = Some(envelope);
-        Ok(candidates)
-    }
-
-    /// The same for an envelope of pins, whose keys are a JWK set of their own.
-    ///
-    /// # Errors
-    /// Where the keys are none, or none of them signed it as it should be signed.
-    #[wasm_bindgen(js_name = openPins)]
-    pub fn open_pins(&self, envelope: &[u8], jwks: &str) -> Result<JsValue, JsError> {
-        let keys = trusted_keys(jwks)?;
-        Ok(self.read(envelope, &keys, Typ::Pins)?.1)
-    }
-
-    fn read(&self, envelope: &[u8], keys: &TrustedKeys, typ: Typ) -> Result<(Envelope, JsValue), JsError> {
-        let envelope = Envelope::parse(envelope).map_err(|error| thrown(&error.text()))?;
-        let candidates =
-            envelope.candidates(keys, self.gatekeeper.environment(), typ).map_err(|error| thrown(&error.text()))?;
-        let candidates: Vec<Candidate<'_>> =
-            candidates.iter().map(|of| Candidate(of.kid, of.public_key, &of.signing_input, of.signature)).collect();
-        let candidates =
-            serde_wasm_bindgen::to_value(&candidates).map_err(|_| thrown("the engine cannot hand this over"))?;
-        Ok((envelope, candidates))
-    }
-
-    /// Takes the envelope opened last, one of whose candidates the caller has verified, and describes its snapshot (see
-    /// `describe.rs`); undefined where it is the one held already.
-    ///
-    /// # Errors
-    /// Where the snapshot is not taken; `name` says why in a word. What was held is held on.
-    pub fn take(&mut self, now: f64) -> Result<Option<String>, JsValue> {
-        let Some(envelope) = self.opened.take() else { return Ok(None) };
-        let snapshot = match self.gatekeeper.take(envelope.into_payload(), clock(now)) {
-            Ok(Some(snapshot)) => snapshot,
-            Ok(None) => return Ok(None),
-            Err(error) => {
-                let thrown = js_sys::Error::new(&error.text());
-                thrown.set_name(match error {
-                    LoadError::Older { .. } | LoadError::Fork { .. } => "ReplayError",
-                    LoadError::Expired { .. } => "ExpiredError",
-                    _ => "SnapshotError",
-                });
-                return Err(thrown.into());
-            }
-        };
-        self.subject.reset(snapshot.tables.attributes.spans.len());
-        let description = describe::describe(&snapshot, self.snapshot.as_ref());
-        self.snapshot = Some(snapshot);
-        Ok(Some(description))
-    }
-
-    /// Pins a flag from now on: to a variant, or to `off` where there is none.
-    pub fn pin(&mut self, flag: String, variant: Option<String>) {
-        let pin = variant.map_or(Pin::Off, Pin::Variant);
-        self.pins = std::mem::take(&mut self.pins).with(flag, pin);
-    }
-
-    /// Takes all pins away.
-    pub fn unpin(&mut self) {
-        self.pins = Pins::default();
-    }
-
-    /// Where in the module's memory a context of up to so many bytes is to be written, until more are asked for. What
-    /// was written is kept.
-    pub fn buffer(&mut self, bytes: usize) -> *mut u8 {
-        self.subject.buffer(bytes).as_mut_ptr()
-    }
-
-    /// Decodes the context in the first `length` bytes of the buffer; it stays until the next. False where the bytes are
-    /// not as agreed, which is a fault of this package (an error would cost every call an array).
-    pub fn decode(&mut self, length: usize) -> bool {
-        self.subject.decode(length)
-    }
-
-    /// Evaluates a flag for the context decoded last. The result is packed (see [`pack`]); `rule` and `until` say more.
-    pub fn evaluate(&mut self, flag: u32, now: f64) -> u32 {
-        let Some(snapshot) = &self.snapshot else { return NOT_READY };
-        let outcome = snapshot.decide(flag, &self.subject, clock(now), &self.pins);
-        self.last = Some(outcome);
-        pack(&outcome)
-    }
-
-    /// The index of the rule that decided the last evaluation, or −1.
-    pub fn rule(&self) -> i32 {
-        self.last.as_ref().map_or(-1, rule)
-    }
-
-    /// From when on, in milliseconds, the clock may change the result of the last evaluation; infinity for never.
-    pub fn until(&self) -> f64 {
-        self.last.as_ref().map_or(f64::INFINITY, until)
-    }
-
-    /// Evaluates every flag for the context decoded last; where the results lie, in the flags' order: for each the packed
-    /// one, the rule and until when.
-    #[wasm_bindgen(js_name = evaluateAll)]
-    pub fn evaluate_all(&mut self, now: f64) -> *const f64 {
-        self.all.clear();
-        if let Some(snapshot) = &self.snapshot {
-            let now = clock(now);
-            for flag in 0..snapshot.tables.flags.len() as u32 {
-                let outcome = snapshot.decide(flag, &self.subject, now, &self.pins);
-                self.all.extend([f64::from(pack(&outcome)), f64::from(rule(&outcome)), until(&outcome)]);
-            }
-        }
-        self.all.as_ptr()
-    }
-
-    /// How a flag is decided for the context decoded last, step by step, as JSON.
-    ///
-    /// # Errors
-    /// Where there is nothing to explain.
-    pub fn explain(&self, flag: u32, now: f64) -> Result<String, JsError> {
-        let snapshot = self.snapshot.as_ref().ok_or_else(|| thrown("no snapshot is loaded"))?;
-        let (_, steps) = snapshot.decide_watched(flag, &self.subject, clock(now), &self.pins);
-        Ok(describe::explain(&steps))
+    /// The text that JavaScript wrote; empty where it is none.
+    fn input(&mut self) -> String {
+        String::from_utf8(taken(&mut self.input)).unwrap_or_default()
     }
 }
 
-fn rule(outcome: &Outcome) -> i32 {
+/// An engine that holds nothing yet, for no environment.
+#[unsafe(no_mangle)]
+pub extern "C" fn create() -> Box<Engine> {
+    Box::new(Engine {
+        gatekeeper: Gatekeeper::new(String::new(), Audience::Client),
+        snapshot: None,
+        pins: Pins::default(),
+        subject: Subject::default(),
+        all: Vec::new(),
+        last: None,
+        input: Vec::new(),
+        output: String::new(),
+    })
+}
+
+/// Frees an engine.
+#[unsafe(no_mangle)]
+pub extern "C" fn discard(_: Box<Engine>) {}
+
+/// Where the next function's text is to be written: so many bytes of UTF-8.
+#[unsafe(no_mangle)]
+pub extern "C" fn input(engine: &mut Engine, length: usize) -> *mut u8 {
+    engine.input = vec![0; length];
+    engine.input.as_mut_ptr()
+}
+
+/// Where the last function's text stands.
+#[unsafe(no_mangle)]
+pub extern "C" fn output(engine: &Engine) -> *const u8 {
+    engine.output.as_ptr()
+}
+
+/// How many bytes of UTF-8 it has.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "C" fn outputLength(engine: &Engine) -> usize {
+    engine.output.len()
+}
+
+/// Says what it is for: the environment in the input, and which audience.
+#[unsafe(no_mangle)]
+pub extern "C" fn bind(engine: &mut Engine, server: bool) {
+    let audience = if server { Audience::Server } else { Audience::Client };
+    engine.gatekeeper = Gatekeeper::new(engine.input(), audience);
+}
+
+/// Takes the payload in the input, which the caller has verified, and describes its snapshot (see `describe.rs`) in the
+/// output. Where it is not taken, what was held is held on, and the output says why.
+#[unsafe(no_mangle)]
+pub extern "C" fn take(engine: &mut Engine, now: f64) -> Taken {
+    let payload = engine.input();
+    let snapshot = match engine.gatekeeper.take(payload, engine.snapshot.as_ref(), clock(now)) {
+        Ok(Some(snapshot)) => snapshot,
+        Ok(None) => return Taken::Same,
+        Err(error) => {
+            engine.output = error.text();
+            return match error {
+                LoadError::Older { .. } | LoadError::Fork { .. } => Taken::Replay,
+                LoadError::Expired { .. } => Taken::Expired,
+                _ => Taken::Refused,
+            };
+        }
+    };
+    engine.subject.reset(snapshot.tables.attributes.spans.len());
+    engine.output = describe::describe(&snapshot, engine.snapshot.as_ref());
+    engine.snapshot = Some(snapshot);
+    Taken::New
+}
+
+/// What came of a snapshot.
+#[repr(u32)]
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken {
+    New,
+    /// It is the one that is held.
+    Same,
+    /// A newer one was seen, or another one of the same version.
+    Replay,
+    Expired,
+    Refused,
+}
+
+/// Pins a flag from now on: to a variant, or to `off`. The input holds the flag's key, of so many bytes, and the variant.
+#[unsafe(no_mangle)]
+pub extern "C" fn pin(engine: &mut Engine, flag: usize, off: bool) {
+    let mut flag_and_variant = engine.input();
+    if flag_and_variant.is_char_boundary(flag) {
+        let variant = flag_and_variant.split_off(flag);
+        let pin = if off { Pin::Off } else { Pin::Variant(variant) };
+        engine.pins = taken(&mut engine.pins).with(flag_and_variant, pin);
+    }
+}
+
+/// Takes all pins away.
+#[unsafe(no_mangle)]
+pub extern "C" fn unpin(engine: &mut Engine) {
+    engine.pins = Pins::default();
+}
+
+/// Where in the module's memory a context of up to so many bytes is to be written, until more are asked for. What was
+/// written is kept.
+#[unsafe(no_mangle)]
+pub extern "C" fn buffer(engine: &mut Engine, bytes: usize) -> *mut u8 {
+    engine.subject.buffer(bytes)
+}
+
+/// Where it is to be written in which place of that the value of each attribute begins: a `u32` by the attribute's number, 0
+/// for none. They are all 0 when a snapshot was taken, which moves them.
+#[unsafe(no_mangle)]
+pub extern "C" fn places(engine: &mut Engine) -> *mut u32 {
+    engine.subject.places()
+}
+
+/// Evaluates a flag for the context written last. The result is packed (see [`pack`]); [`rule`] and [`until`] say more.
+#[unsafe(no_mangle)]
+pub extern "C" fn evaluate(engine: &mut Engine, flag: u32, now: f64) -> u32 {
+    let Some(snapshot) = &engine.snapshot else { return NOT_READY };
+    let outcome = snapshot.decide(flag, &engine.subject, clock(now), &engine.pins);
+    engine.last = Some(outcome);
+    pack(&outcome)
+}
+
+/// The index of the rule that decided the last evaluation, or −1.
+#[unsafe(no_mangle)]
+pub extern "C" fn rule(engine: &Engine) -> i32 {
+    engine.last.as_ref().map_or(-1, rule_of)
+}
+
+/// From when on, in milliseconds, the clock may change the result of the last evaluation; infinity for never.
+#[unsafe(no_mangle)]
+pub extern "C" fn until(engine: &Engine) -> f64 {
+    engine.last.as_ref().map_or(f64::INFINITY, until_of)
+}
+
+/// Evaluates every flag for the context written last; where the results lie, in the flags' order: for each the packed one,
+/// the rule and until when.
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "C" fn evaluateAll(engine: &mut Engine, now: f64) -> *const f64 {
+    engine.all.clear();
+    if let Some(snapshot) = &engine.snapshot {
+        let now = clock(now);
+        for flag in 0..snapshot.tables.flags.len() as u32 {
+            let outcome = snapshot.decide(flag, &engine.subject, now, &engine.pins);
+            engine.all.extend([f64::from(pack(&outcome)), f64::from(rule_of(&outcome)), until_of(&outcome)]);
+        }
+    }
+    engine.all.as_ptr()
+}
+
+/// Says in the output how a flag is decided for the context written last, step by step, as JSON. False where there is
+/// nothing to explain.
+#[unsafe(no_mangle)]
+pub extern "C" fn explain(engine: &mut Engine, flag: u32, now: f64) -> bool {
+    let Some(snapshot) = &engine.snapshot else { return false };
+    let (_, steps) = snapshot.decide_watched(flag, &engine.subject, clock(now), &engine.pins);
+    engine.output = describe::explain(&steps);
+    true
+}
+
+fn rule_of(outcome: &Outcome) -> i32 {
     match outcome.step {
         Step::Rule(index) => i32::from(index),
         _ => -1,
     }
 }
 
-fn until(outcome: &Outcome) -> f64 {
+fn until_of(outcome: &Outcome) -> f64 {
     if outcome.until == Timestamp::MAX { f64::INFINITY } else { outcome.until.as_millis() as f64 }
 }
 

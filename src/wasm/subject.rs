@@ -1,4 +1,4 @@
-//! Contexts as JavaScript hands them over: encoded once, attributes by number.
+//! Contexts as JavaScript hands them over: attributes by number.
 
 use crate::evaluate::{Attribute, Attributes, List};
 use crate::snapshot::model::AttributeId;
@@ -6,8 +6,8 @@ use crate::{Snapshot, Timestamp};
 
 /// An evaluation context in the module's memory.
 ///
-/// JavaScript writes into [`Subject::buffer`] a run of attributes, each `number: u16, tag: u8, value`, little-endian,
-/// and has it decoded. `pkg-templates/src/encode.ts` is the other half.
+/// JavaScript writes the values of attributes into [`Subject::buffer`], each `tag: u8, value`, little-endian, and where each
+/// begins into [`Subject::places`]. They are read when they are asked for. `pkg-templates/src/encode.ts` is the other half.
 ///
 /// | tag | value |
 /// |---|---|
@@ -17,157 +17,89 @@ use crate::{Snapshot, Timestamp};
 /// | 5 string | length: u32, UTF-8 |
 /// | 6 list | count: u32, elements as tag and value |
 /// | 7 object | |
+///
+/// What is not written as agreed counts as missing.
 #[derive(Default)]
 pub(super) struct Subject {
     buffer: Vec<u8>,
-    /// By attribute number.
-    slots: Vec<Slot>,
-    /// The slots in use.
-    used: Vec<AttributeId>,
-}
-
-#[derive(Default)]
-enum Slot {
-    #[default]
-    Missing,
-    Boolean(bool),
-    Number(f64),
-    Date(Timestamp),
-    /// A range of the buffer that is UTF-8.
-    String(usize, usize),
-    List(Vec<Element>),
-    Object,
-}
-
-/// An element of a list.
-enum Element {
-    Boolean(bool),
-    Number(f64),
-    String(Box<str>),
-    /// Of a type that matches nothing.
-    Other,
-}
-
-impl List for Vec<Element> {
-    fn any(&self, wanted: &mut dyn FnMut(Attribute<'_>) -> bool) -> bool {
-        self.iter().any(|element| {
-            wanted(match element {
-                Element::Boolean(boolean) => Attribute::Boolean(*boolean),
-                Element::Number(number) => Attribute::Number(*number),
-                Element::String(text) => Attribute::String(text),
-                Element::Other => Attribute::Missing,
-            })
-        })
-    }
+    /// By attribute number: where in the buffer its value begins; 0, where none does, for a missing one.
+    places: Vec<u32>,
 }
 
 impl Subject {
-    /// Makes room for `attributes` of them.
+    /// Makes room for `attributes` of them, all missing.
     pub(super) fn reset(&mut self, attributes: usize) {
-        self.used.clear();
-        self.slots.clear();
-        self.slots.resize_with(attributes, Slot::default);
+        self.places = vec![0; attributes];
     }
 
     /// Room for at least `bytes` bytes. Growing moves the buffer.
-    pub(super) fn buffer(&mut self, bytes: usize) -> &mut [u8] {
+    pub(super) fn buffer(&mut self, bytes: usize) -> *mut u8 {
         if self.buffer.len() < bytes {
             self.buffer.resize(bytes, 0);
         }
-        &mut self.buffer
+        self.buffer.as_mut_ptr()
     }
 
-    /// Decodes the attributes in the first `length` bytes of the buffer; false if they are not as agreed.
-    pub(super) fn decode(&mut self, length: usize) -> bool {
-        for id in self.used.drain(..) {
-            self.slots[usize::from(id)] = Slot::Missing;
-        }
-        let Some(bytes) = self.buffer.get(..length) else { return false };
-        let mut cursor = Cursor { bytes, at: 0 };
-        while cursor.at < length {
-            let Some((id, slot)) = cursor.number().and_then(|id| Some((id, cursor.slot()?))) else { return false };
-            let Some(place) = self.slots.get_mut(usize::from(id)) else { return false };
-            *place = slot;
-            self.used.push(id);
-        }
-        true
+    pub(super) fn places(&mut self) -> *mut u32 {
+        self.places.as_mut_ptr()
     }
 }
 
 impl Attributes for Subject {
     #[inline]
     fn attribute(&self, _: &Snapshot, id: AttributeId) -> Attribute<'_> {
-        match &self.slots[usize::from(id)] {
-            Slot::Missing => Attribute::Missing,
-            Slot::Boolean(boolean) => Attribute::Boolean(*boolean),
-            Slot::Number(number) => Attribute::Number(*number),
-            Slot::Date(date) => Attribute::Date(*date),
-            // SAFETY: `decode` found this range of the buffer to be UTF-8, and the buffer changes only when JavaScript
-            // writes the next context, which is then decoded before anything is evaluated.
-            Slot::String(start, end) => {
-                Attribute::String(unsafe { std::str::from_utf8_unchecked(&self.buffer[*start..*end]) })
-            }
-            Slot::List(elements) => Attribute::List(elements),
-            Slot::Object => Attribute::Object,
+        match self.places.get(usize::from(id)) {
+            None | Some(0) => Attribute::Missing,
+            Some(&place) => Encoded { bytes: &self.buffer, at: place as usize }.value().unwrap_or(Attribute::Missing),
         }
     }
 }
 
-struct Cursor<'b> {
+/// Values from a place in the buffer on.
+#[derive(Clone, Copy)]
+pub(crate) struct Encoded<'b> {
     bytes: &'b [u8],
     at: usize,
 }
 
-impl Cursor<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let taken = self.bytes.get(self.at..)?.first_chunk::<N>()?;
-        self.at += N;
-        Some(*taken)
+impl<'b> Encoded<'b> {
+    /// Whether one of the elements, whose count stands here, is as wanted.
+    pub(crate) fn any(&mut self, wanted: &mut dyn FnMut(Attribute<'_>) -> bool) -> bool {
+        let count = self.length().unwrap_or_default();
+        (0..count).map_while(|_| self.value()).any(wanted)
     }
 
-    fn number(&mut self) -> Option<AttributeId> {
-        self.take().map(u16::from_le_bytes)
+    fn value(&mut self) -> Option<Attribute<'b>> {
+        let [tag] = self.take()?;
+        Some(match tag {
+            0 => Attribute::Missing,
+            1 => Attribute::Boolean(false),
+            2 => Attribute::Boolean(true),
+            3 | 4 => match f64::from_le_bytes(self.take()?) {
+                number if !number.is_finite() => Attribute::Missing,
+                number if tag == 3 => Attribute::Number(number),
+                millis => Attribute::Date(Timestamp::from_millis(millis.floor() as i64)),
+            },
+            5 => {
+                let length = self.length()?;
+                let start = self.at;
+                self.at = start.checked_add(length)?;
+                // SAFETY: JavaScript writes what its own encoder gave it, which is UTF-8, or ASCII.
+                Attribute::String(unsafe { std::str::from_utf8_unchecked(self.bytes.get(start..self.at)?) })
+            }
+            6 => Attribute::List(List::Encoded(*self)),
+            7 => Attribute::Object,
+            _ => return None,
+        })
     }
 
     fn length(&mut self) -> Option<usize> {
         self.take().map(|bytes| u32::from_le_bytes(bytes) as usize)
     }
 
-    fn slot(&mut self) -> Option<Slot> {
-        let [tag] = self.take()?;
-        Some(match tag {
-            0 => Slot::Missing,
-            1 => Slot::Boolean(false),
-            2 => Slot::Boolean(true),
-            3 | 4 => match f64::from_le_bytes(self.take()?) {
-                number if !number.is_finite() => Slot::Missing,
-                number if tag == 3 => Slot::Number(number),
-                millis => Slot::Date(Timestamp::from_millis(millis.floor() as i64)),
-            },
-            5 => {
-                let length = self.length()?;
-                let end = self.at.checked_add(length)?;
-                std::str::from_utf8(self.bytes.get(self.at..end)?).ok()?;
-                let start = std::mem::replace(&mut self.at, end);
-                Slot::String(start, end)
-            }
-            6 => {
-                let count = self.length()?;
-                let mut elements = Vec::new();
-                for _ in 0..count {
-                    elements.push(match self.slot()? {
-                        Slot::Boolean(boolean) => Element::Boolean(boolean),
-                        Slot::Number(number) => Element::Number(number),
-                        Slot::String(start, end) => {
-                            Element::String(std::str::from_utf8(self.bytes.get(start..end)?).ok()?.into())
-                        }
-                        _ => Element::Other,
-                    });
-                }
-                Slot::List(elements)
-            }
-            7 => Slot::Object,
-            _ => return None,
-        })
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let taken = self.bytes.get(self.at..)?.first_chunk::<N>()?;
+        self.at += N;
+        Some(*taken)
     }
 }

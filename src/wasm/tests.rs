@@ -1,21 +1,34 @@
 //! The boundary as JavaScript meets it, in a browser: `wasm-pack test --headless --chrome`.
 
 use super::*;
-use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_browser);
 
+#[wasm_bindgen]
+extern "C" {
+    /// As the package gives it to the module.
+    #[wasm_bindgen(js_name = Number)]
+    pub(crate) fn parse_number(text: &str) -> f64;
+}
+
 /// A context in the buffer's encoding.
 #[derive(Default)]
-struct Encoded(Vec<u8>);
+struct Context {
+    bytes: Vec<u8>,
+    /// What stands where.
+    places: Vec<(u16, u32)>,
+}
 
-impl Encoded {
+impl Context {
     fn attribute(mut self, id: u16, tag: u8, value: &[u8]) -> Self {
-        self.0.extend(id.to_le_bytes());
-        self.0.push(tag);
-        self.0.extend(value);
+        // A place is never 0.
+        self.bytes.resize(self.bytes.len().max(1), 0);
+        self.places.push((id, self.bytes.len() as u32));
+        self.bytes.push(tag);
+        self.bytes.extend(value);
         self
     }
 
@@ -27,37 +40,43 @@ impl Encoded {
         self.attribute(id, 5, &[&(text.len() as u32).to_le_bytes(), text.as_bytes()].concat())
     }
 
-    fn decode(&self, engine: &mut Engine) -> bool {
-        let place = engine.buffer(self.0.len());
+    /// Writes it into an engine that knows as many attributes as it names.
+    fn write(&self, engine: &mut Engine) {
+        let (buffer, places) = (buffer(engine, self.bytes.len()), places(engine));
         // SAFETY: the buffer is at least that long.
-        unsafe { std::ptr::copy_nonoverlapping(self.0.as_ptr(), place, self.0.len()) };
-        engine.decode(self.0.len())
+        unsafe { std::ptr::copy_nonoverlapping(self.bytes.as_ptr(), buffer, self.bytes.len()) };
+        for &(id, place) in &self.places {
+            // SAFETY: the attribute has a place.
+            unsafe { *places.add(usize::from(id)) = place };
+        }
     }
 }
 
-/// An engine that holds these flags. The signature is JavaScript's to check, so any will do.
-fn engine(flags: Value, expires: &str) -> Engine {
+/// An engine that holds these flags.
+fn engine(flags: Value, expires: &str) -> Box<Engine> {
     let payload = json!({
         "schema": 1, "environment": "production", "audience": "client", "version": 7, "flags": flags,
         "created": "2026-11-21T12:00:00Z", "expires": expires,
     });
-    let header = json!({"alg": "Ed25519", "b64": false, "crit": ["b64"], "kid": "k", "typ": "flagstone-snapshot+json"});
-    let envelope = json!({"payload": payload.to_string(), "signatures": [{
-        "protected": Base64UrlUnpadded::encode_string(header.to_string().as_bytes()),
-        "signature": Base64UrlUnpadded::encode_string(&[0; 64]),
-    }]});
-    let keys = json!({"keys": [{
-        "kty": "OKP", "crv": "Ed25519", "alg": "Ed25519", "kid": "k", "environments": ["production"],
-        "x": Base64UrlUnpadded::encode_string(&[7; 32]),
-    }]});
-    let mut engine = Engine::new("production".to_owned(), "client").expect("an audience");
-    assert!(engine.set_keys(&keys.to_string()).is_ok());
-    let candidates = engine.open(envelope.to_string().as_bytes()).expect("a candidate");
-    assert!(js_sys::Array::is_array(&candidates));
-    let description = engine.take(1_800_000_000_000.0).expect("it is taken").expect("it is new");
-    let description: Value = serde_json::from_str(&description).expect("JSON");
+    let mut engine = bound();
+    write(&mut engine, &payload.to_string());
+    assert_eq!(take(&mut engine, 1_800_000_000_000.0), Taken::New);
+    let description: Value = serde_json::from_str(&engine.output).expect("JSON");
     assert_eq!(description["version"], 7);
     engine
+}
+
+fn bound() -> Box<Engine> {
+    let mut engine = create();
+    write(&mut engine, "production");
+    bind(&mut engine, false);
+    engine
+}
+
+fn write(engine: &mut Engine, text: &str) {
+    let place = input(engine, text.len());
+    // SAFETY: there is room for as many bytes.
+    unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), place, text.len()) };
 }
 
 fn flag(rules: Value, default: Value) -> Value {
@@ -66,6 +85,7 @@ fn flag(rules: Value, default: Value) -> Value {
 }
 
 const FAR: &str = "2100-01-01T00:00:00Z";
+const NOW: f64 = 1_800_000_000_000.0;
 const ON: u32 = 1;
 const SPLIT: u32 = 3;
 const DEFAULT: u32 = 12;
@@ -77,24 +97,23 @@ fn evaluates_through_the_boundary() {
     let mut on = 0;
     for user in 0..1000 {
         let key = format!("user-{user}");
-        assert!(Encoded::default().string(0, &key).decode(&mut engine));
-        let packed = engine.evaluate(0, f64::NAN);
+        Context::default().string(0, &key).write(&mut engine);
+        let packed = evaluate(&mut engine, 0, NOW);
         let expected = crate::bucketing::position("f-1", crate::bucketing::Use::Ramp, &key) < 25_000;
         assert_eq!(packed, u32::from(expected) | SPLIT << 12 | DEFAULT << 20, "{key}");
-        assert_eq!((engine.rule(), engine.until()), (-1, f64::INFINITY));
+        assert_eq!((rule(&engine), until(&engine)), (-1, f64::INFINITY));
         on += packed & ON;
     }
     assert!((200..300).contains(&on));
 }
 
 #[wasm_bindgen_test]
-fn goes_by_the_systems_clock() {
+fn goes_by_the_clock_that_it_is_given() {
     let mut engine = engine(json!({"f": flag(json!([]), json!("on"))}), "2027-03-01T00:00:00Z");
-    let reason = |engine: &mut Engine, now: f64| engine.evaluate(0, now) >> 12 & 15;
-    let expired = js_sys::Date::now() > js_sys::Date::parse("2027-03-01T00:05:00Z");
-    assert_eq!(reason(&mut engine, f64::NAN), if expired { 5 } else { 0 });
-    assert_eq!(reason(&mut engine, 1_800_000_000_000.0), 0);
-    assert_eq!(reason(&mut engine, 1_900_000_000_000.0), 5, "stale");
+    let mut reason = |now: f64| evaluate(&mut engine, 0, now) >> 12 & 15;
+    assert_eq!(reason(NOW), 0);
+    assert_eq!(reason(1_900_000_000_000.0), 5, "stale");
+    assert_eq!(reason(-8.64e15), 0, "the first instant that JavaScript knows");
 }
 
 #[wasm_bindgen_test]
@@ -131,41 +150,68 @@ fn compares_a_snapshots_numbers_with_a_contexts() {
         let mut engine = engine(json!({"f": flag(when, json!("off"))}), FAR);
         // Attributes are numbered as the snapshot names them: `targetingKey`, by which the flag buckets, and `n`.
         for (other, equal) in [(number, true), (f64::from_bits(number.to_bits() - 1), false)] {
-            let hit = [0, 1].into_iter().any(|id| {
-                assert!(Encoded::default().number(id, other).decode(&mut engine));
-                engine.evaluate(0, f64::NAN) & ON == ON && engine.rule() == 0
-            });
+            Context::default().number(1, other).write(&mut engine);
+            let hit = evaluate(&mut engine, 0, NOW) & ON == ON && rule(&engine) == 0;
             assert_eq!(hit, equal, "{other} against {number}");
         }
     }
 }
 
 #[wasm_bindgen_test]
-fn refuses_bytes_that_are_no_context() {
-    let mut engine = engine(json!({"f": flag(json!([]), json!("on"))}), FAR);
-    let good = Encoded::default().string(0, "user-42");
-    assert!(good.decode(&mut engine));
-    for length in 1..good.0.len() {
-        assert!(!Encoded(good.0[..length].to_vec()).decode(&mut engine), "cut to {length} bytes");
-    }
+fn bytes_that_are_no_context_count_as_missing() {
+    let when = json!([{"id": "r", "when": {"attribute": "n", "exists": true}, "serve": "on"}]);
+    let mut engine = engine(json!({"f": flag(when, json!("off"))}), FAR);
+    let mut exists = |context: &Context| {
+        context.write(&mut engine);
+        evaluate(&mut engine, 0, NOW) & ON == ON
+    };
+    let good = Context::default().string(1, "user-42");
+    assert!(exists(&good));
     for bad in [
-        Encoded::default().attribute(0, 9, &[]),
-        Encoded::default().attribute(999, 1, &[]),
-        Encoded::default().attribute(0, 5, &[2, 0, 0, 0, 0xc3, 0x28]),
-        Encoded::default().attribute(0, 5, &[0xff; 4]),
-        Encoded::default().attribute(0, 6, &[0xff; 4]),
+        Context::default().attribute(1, 9, &[]),
+        Context::default().attribute(1, 5, &[0xff; 4]),
+        Context::default().number(1, f64::NAN),
+        Context { places: vec![(1, 0)], ..Context::default() },
+        Context { places: vec![(1, 1_000_000)], ..Context::default() },
+        Context { places: vec![(1, u32::MAX)], ..Context::default() },
     ] {
-        assert!(!bad.decode(&mut engine), "{:?}", bad.0);
+        assert!(!exists(&bad), "{:?}", bad.bytes);
+        assert!(exists(&good), "and works on");
     }
-    let evaluated = |engine: &mut Engine| engine.evaluate(0, f64::NAN) & ON;
-    assert_eq!(evaluated(&mut engine), ON, "and works on");
+    // Lists that are cut off, or say that they are longer than they are. What was written before, stays.
+    let when = json!([{"id": "r", "when": {"attribute": "n", "includesAny": ["a"]}, "serve": "on"}]);
+    let mut engine = self::engine(json!({"f": flag(when, json!("off"))}), FAR);
+    for (elements, holds) in
+        [(&[1][..], false), (&[0xff; 4], false), (&[0xff, 0xff, 0xff, 0xff, 5, 1, 0, 0, 0, b'a'], true)]
+    {
+        Context::default().attribute(1, 6, elements).write(&mut engine);
+        assert_eq!(evaluate(&mut engine, 0, NOW) & ON == ON, holds);
+    }
 }
 
 #[wasm_bindgen_test]
 fn without_a_snapshot_is_not_ready() {
-    let mut engine = Engine::new("production".to_owned(), "client").expect("an audience");
-    assert_eq!(engine.evaluate(0, f64::NAN), NOT_READY);
-    assert!(engine.explain(0, f64::NAN).is_err());
-    assert!(engine.open(b"{}").is_err());
-    assert!(engine.take(f64::NAN).is_ok_and(|description| description.is_none()));
+    let mut engine = bound();
+    assert_eq!(evaluate(&mut engine, 0, NOW), NOT_READY);
+    assert!(!explain(&mut engine, 0, NOW));
+    for text in ["", "{}"] {
+        write(&mut engine, text);
+        assert_eq!(take(&mut engine, NOW), Taken::Refused);
+        assert!(engine.output.starts_with("the payload is no snapshot: "), "{}", engine.output);
+    }
+    discard(engine);
+}
+
+#[wasm_bindgen_test]
+fn pins_what_the_input_says() {
+    let mut engine = engine(json!({"f": flag(json!([]), json!("on"))}), FAR);
+    let variant = |engine: &mut Engine| evaluate(engine, 0, NOW) & ON;
+    write(&mut engine, "foff");
+    pin(&mut engine, 1, false);
+    assert_eq!(variant(&mut engine), 0);
+    unpin(&mut engine);
+    assert_eq!(variant(&mut engine), ON);
+    write(&mut engine, "f");
+    pin(&mut engine, 1, true);
+    assert_eq!(variant(&mut engine), 0);
 }

@@ -78,9 +78,9 @@ test("survives a trap", async () => {
   const values = await page.evaluate(
     async ({ imported, options }) => {
       const { FlagstoneClient } = await import(imported);
-      const { initSync } = await import("/pkg/flagstone.js");
+      const { exports } = await import("/pkg/instance.js");
       const flags = await FlagstoneClient.start({ source: "/client.json", storage: false, ...options });
-      new Uint8Array(initSync().memory.buffer).fill(0xff);
+      new Uint8Array(exports().memory.buffer).fill(0xff);
       return [flags.boolean("enabled", false), flags.version];
     },
     { imported, options },

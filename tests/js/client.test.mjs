@@ -413,19 +413,23 @@ test("goes by the clock that it is given", async () => {
   await aging.close();
 });
 
-test("a clock that throws serves the default", async () => {
+test("a clock that throws serves the default where the clock has a part in it", async () => {
   let works = true;
   const clock = () => {
     if (works) return Date.now();
     throw new Error("the clock stopped");
   };
-  const stopped = await start(signed({ flags }), { now: clock });
+  const schedule = { before: 0, points: [[Date.parse("2026-01-01T00:00:00Z"), 100_000]] };
+  const scheduled = boolean({ ramp: { schedule, serve: "on" } }, { requires: ["schedule", "xxh3"] });
+  const stopped = await start(signed({ flags: { ...flags, scheduled } }), { now: clock });
   works = false;
-  assert.equal(stopped.boolean("enabled", false, user), false);
+  assert.equal(stopped.boolean("enabled", false, user), true);
+  assert.equal(stopped.boolean("scheduled", false, user), false);
   assert.deepEqual(stopped.details("enabled", false, user).errorMessage, "the clock stopped");
   assert.equal(stopped.all(user).enabled.errorCode, "GENERAL");
   works = true;
-  assert.equal(stopped.boolean("enabled", false, user), true);
+  assert.equal(stopped.details("enabled", false, user).value, true);
+  assert.equal(stopped.boolean("scheduled", false, user), true);
   await stopped.close();
 });
 

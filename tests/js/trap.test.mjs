@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { FlagstoneClient } from "../../pkg/node.js";
-import { Engine, initSync } from "../../pkg/flagstone.js";
+import { Engine } from "../../pkg/engine.js";
+import { exports } from "../../pkg/instance.js";
 import { boolean, envelope, flags, keyPair, snapshot } from "./support/sign.mjs";
 
 const production = keyPair();
@@ -18,8 +19,8 @@ before(async () => {
   expected = one.all(user);
 });
 
-/** The module's memory as it is now; the glue gives back the instance that it has. */
-const memory = () => initSync({ module: new Uint8Array() }).memory;
+/** The module's memory as it is now. */
+const memory = () => exports().memory;
 
 const breaks = {
   "memory scribbled over": () => new Uint8Array(memory().buffer).fill(0xff),
@@ -28,7 +29,7 @@ const breaks = {
     const { evaluate } = Engine.prototype;
     const wild = context.mock.method(Engine.prototype, "evaluate", function (...all) {
       wild.mock.restore();
-      return evaluate.apply({ __wbg_ptr: 0x7fff_fff0 }, all);
+      return evaluate.apply({ __proto__: this, at: 0x7fff_fff0 }, all);
     });
   },
 };

@@ -1,0 +1,141 @@
+// The engine in the module's memory, by the functions that the module exports. The other half is src/wasm/mod.rs.
+import type { Description } from "./codes.js";
+import { Encoder, type Memory } from "./encode.js";
+import type { Subject } from "./host.js";
+
+/** What the module exports. Texts go in and out as UTF-8, numbers are those of WebAssembly: negative where they are large. */
+export interface Exports {
+  readonly memory: Memory;
+  create(): number;
+  discard(engine: number): void;
+  input(engine: number, length: number): number;
+  output(engine: number): number;
+  outputLength(engine: number): number;
+  bind(engine: number, isServer: number): void;
+  take(engine: number, now: number): number;
+  pin(engine: number, flagLength: number, isOff: number): void;
+  unpin(engine: number): void;
+  buffer(engine: number, bytes: number): number;
+  places(engine: number): number;
+  evaluate(engine: number, flag: number, now: number): number;
+  rule(engine: number): number;
+  until(engine: number): number;
+  evaluateAll(engine: number, now: number): number;
+  explain(engine: number, flag: number, now: number): number;
+}
+
+/** What came of a snapshot, by the engine's number for it. */
+const TAKEN = ["NEW", "SAME", "REPLAY", "EXPIRED", "SNAPSHOT"] as const;
+
+/** A snapshot that is not taken. */
+export class TakeError extends Error {
+  readonly code: "REPLAY" | "EXPIRED" | "SNAPSHOT";
+
+  constructor(code: TakeError["code"], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** One engine of one instance of the module. */
+export class Engine {
+  private readonly exports: Exports;
+  private readonly encoder: Encoder;
+  /** Where it stands in the memory. */
+  private readonly at: number;
+
+  constructor(exports: Exports, environment: string, audience: string) {
+    this.exports = exports;
+    const at = (this.at = exports.create());
+    this.encoder = new Encoder(exports.memory, (bytes) => exports.buffer(at, bytes) >>> 0);
+    this.give(new TextEncoder().encode(environment));
+    exports.bind(at, Number(audience === "server"));
+  }
+
+  free(): void {
+    this.exports.discard(this.at);
+  }
+
+  /**
+   * Takes a payload that is verified, and describes its snapshot; undefined where it is the one held.
+   *
+   * @throws {TakeError}
+   */
+  take(payload: Uint8Array, now: number): string | undefined {
+    this.give(payload);
+    const taken = TAKEN[this.exports.take(this.at, now)];
+    if (taken === "SAME") return undefined;
+    const text = this.read();
+    if (taken === "NEW") {
+      this.encoder.reset(this.exports.places(this.at) >>> 0);
+      return text;
+    }
+    // A number that no engine gives, a broken one may.
+    if (taken === undefined) throw new WebAssembly.RuntimeError("the engine gave no result");
+    // Its instants are in milliseconds.
+    const said = taken === "EXPIRED" ? text.replace(/-?\d+/g, (at) => new Date(Number(at)).toISOString()) : text;
+    throw new TakeError(taken, said);
+  }
+
+  /** Pins these flags, and no others. */
+  pin(pins: Readonly<Record<string, string | null>>): void {
+    this.exports.unpin(this.at);
+    for (const [flag, variant] of Object.entries(pins)) {
+      const { length } = new TextEncoder().encode(flag);
+      this.give(new TextEncoder().encode(flag + (variant ?? "")));
+      this.exports.pin(this.at, length, Number(variant === null));
+    }
+  }
+
+  /** Whom to evaluate flags for from now on. */
+  write({ ids, attributes }: Subject): void {
+    this.encoder.encode(ids, attributes);
+  }
+
+  /** The same, out of a context; false where its own code asked the engine about others meanwhile. */
+  writeFrom(ids: readonly number[], paths: Description["attributes"], context: unknown): boolean {
+    return this.encoder.encodeFrom(ids, paths, context);
+  }
+
+  /** The packed result. */
+  evaluate(flag: number, now: number): number {
+    return this.exports.evaluate(this.at, flag, now);
+  }
+
+  /** The index of the rule that decided last, or −1. */
+  rule(): number {
+    return this.exports.rule(this.at);
+  }
+
+  /** Until when the result given last holds, in milliseconds; infinity for ever. */
+  until(): number {
+    return this.exports.until(this.at);
+  }
+
+  /** The results of so many flags, in numbers: see `codes.ts`. */
+  evaluateAll(numbers: number, now: number): Float64Array {
+    const place = this.exports.evaluateAll(this.at, now) >>> 0;
+    return new Float64Array(this.exports.memory.buffer, place, numbers);
+  }
+
+  /** The steps of the precedence, as JSON. */
+  explain(flag: number, now: number): string {
+    if (this.exports.explain(this.at, flag, now) === 0) throw new Error("no snapshot is loaded");
+    return this.read();
+  }
+
+  private give(text: Uint8Array): void {
+    const place = this.exports.input(this.at, text.length) >>> 0;
+    new Uint8Array(this.exports.memory.buffer).set(text, place);
+  }
+
+  private read(): string {
+    const { exports, at } = this;
+    return readText(exports.memory, exports.output(at), exports.outputLength(at));
+  }
+}
+
+/** A text in the module's memory. */
+export function readText({ buffer }: Memory, place: number, length: number): string {
+  return new TextDecoder().decode(new Uint8Array(buffer, place >>> 0, length >>> 0));
+}
