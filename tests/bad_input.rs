@@ -491,6 +491,15 @@ fn programs_must_lead_somewhere() {
     let newer = r#""requires":["teleport"],"rules":[{"id":"r","when":{"attribute":"a","matches":["p"]},"serve":"on"}],"default":"off""#;
     let newer = load(document(r#""patterns":{"p":["teleport"]},"#, newer));
     assert_eq!(details(&newer, &Context::empty().with("a", "p")).error_code, Some(ErrorCode::General));
+    // However many such flags there are, what other flags name has its room.
+    let flag = |key: &str, requires: &str, pattern: &str| {
+        let when = rule(&format!(r#"{{"attribute":"a","matches":["{pattern}"]}}"#));
+        format!(r#""{key}":{{{FLAG},"salt":"s","requires":["{requires}"],{when}}}"#)
+    };
+    let programs = format!(r#""n":[200000,1{},"teleport"],"p":[1,1,97,97]"#, ",97,97".repeat(200_000));
+    let flags = [flag("g", "teleport", "n"), flag("h", "teleport", "n"), flag("f", "matches", "p")].join(",");
+    let others = load(format!(r#"{{{HEAD},"patterns":{{{programs}}},"flags":{{{flags}}}}}"#));
+    assert_eq!(details(&others, &Context::empty().with("a", "a")).variant, Some("on"));
 }
 
 #[test]

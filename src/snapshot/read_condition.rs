@@ -291,7 +291,7 @@ impl Loader<'_> {
     #[cfg(feature = "regex")]
     fn program(&mut self, id: Id) -> Slice {
         let document = self.document;
-        let start = self.tables.instructions.len();
+        let (start, first_range) = (self.tables.instructions.len(), self.tables.character_ranges.len());
         let numbers: Vec<Id> = document.elements(id).collect();
         let (mut rest, mut here, mut furthest) = (&*numbers, 0, 0);
         while let Some((&count, after)) = rest.split_first() {
@@ -333,6 +333,11 @@ impl Loader<'_> {
         }
         if self.tables.instructions.len() + self.tables.character_ranges.len() > MAX_PATTERNS {
             document.refuse(id, &["all programs together have more than 262,144 instructions and ranges"]);
+        }
+        // Nobody uses it, and it must not count again for each flag that names it.
+        if document.is_at_fault() {
+            self.tables.instructions.truncate(start);
+            self.tables.character_ranges.truncate(first_range);
         }
         program
     }

@@ -13,6 +13,7 @@ use regex_syntax::ast::{self, Ast};
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
 use crate::evaluate::pattern::{MAX_INSTRUCTIONS, NEIGHBOURS};
+use crate::snapshot::read_condition::MAX_PATTERNS;
 
 /// What a regular expression compiles to.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub(super) fn compile(pattern: &str) -> Result<Program, String> {
 fn program(pattern: &str) -> Result<Program, String> {
     let ast = Parser::new().parse(pattern).map_err(|error| error.kind().to_string())?;
     let expression = Flags::default().expression(&ast)?;
-    let mut graph = Graph { nodes: vec![Node::Match, Node::Dead], known: HashMap::new() };
+    let mut graph = Graph { nodes: vec![Node::Match, Node::Dead], known: HashMap::new(), ranges: 0 };
     let [start, _] = graph.expression(&expression, [MATCH, MATCH])?;
     let start = graph.anywhere(start)?;
     let start = graph.first(start)?;
@@ -298,6 +299,8 @@ const MATCH: Place = 0;
 const DEAD: Place = 1;
 /// The most nodes of a graph, of which a part is in the program.
 const MAX_NODES: usize = 8 * MAX_INSTRUCTIONS;
+/// Far more ranges than engines take.
+const MAX_RANGES: usize = 8 * MAX_PATTERNS;
 /// The bits of all pairs of neighbours.
 const NOWHERE: u32 = (1 << (NEIGHBOURS * NEIGHBOURS)) - 1;
 /// Those of the pairs that are not at the start of the text.
@@ -317,6 +320,8 @@ enum Node {
 struct Graph {
     nodes: Vec<Node>,
     known: HashMap<Node, Place>,
+    /// How many ranges of characters went into nodes.
+    ranges: usize,
 }
 
 /// Where an expression leads on: where something has been read in the loop around it, and where nothing has.
@@ -403,6 +408,10 @@ impl Graph {
         let ranges: Vec<_> = class.iter().map(|range| (u32::from(range.start()), u32::from(range.end()))).collect();
         if ranges.is_empty() || to == DEAD {
             return Ok(DEAD);
+        }
+        self.ranges += ranges.len();
+        if self.ranges > MAX_RANGES {
+            return Err(format!("it compiles to more than {MAX_RANGES} ranges of characters, repeat less"));
         }
         self.node(Node::Read(ranges, to))
     }
@@ -617,6 +626,8 @@ mod tests {
             let error = compile(pattern).unwrap_err();
             assert!(error.ends_with("it compiles to more than 8191 instructions, repeat less"), "{error}");
         }
+        let odd: String = (0..1_000).map(|number| char::from_u32(0x100 + 2 * number).unwrap()).collect();
+        assert!(compile(&format!("[{odd}]{{8000}}")).unwrap_err().ends_with("ranges of characters, repeat less"));
         // With the instruction that anchors it, the most there is.
         assert_eq!(compiled("^a{8190}").size, 8_191 + 8_190);
         let texts = [8_188, 8_189, 8_190].map(|count| "a".repeat(count));
