@@ -54,3 +54,16 @@ fn five_rules_over_six_attributes_and_a_split() {
         .collect();
     allocates_nothing(&snapshot, &contexts);
 }
+
+#[test]
+fn regular_expressions_small_and_large() {
+    for pattern in ["^user-\\d*[05]$", "(a*)*b|ro+$", "^(\\s*\\b\\w*)*$", "^\\w{1,70}$"] {
+        let rules = format!(
+            r#""salt":"s","rules":[{{"id":"r","when":{{"attribute":"a","matches":[{}]}},"serve":"on"}}],"default":"off""#,
+            quote(pattern)
+        );
+        let texts = ["", "user-10", "user-11", "b", "one two", "a-b", "é\n😀", &"x".repeat(70), &"y".repeat(71)];
+        let contexts: Vec<Context> = texts.iter().map(|&text| Context::empty().with("a", text)).collect();
+        allocates_nothing(&snapshot(&patterns(), &rules), &contexts);
+    }
+}

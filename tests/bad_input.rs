@@ -417,12 +417,8 @@ fn conditions_must_make_sense() {
         (r#"{"attribute":"a","cidr":["10.0.0.1"]}"#, ".cidr[0]: `10.0.0.1` is no network"),
         (r#"{"attribute":"a","cidr":["::/129"]}"#, ".cidr[0]: `::/129` is no network"),
         (r#"{"attribute":"a","cidr":["::/+1"]}"#, ".cidr[0]: `::/+1` is no network"),
-        (r#"{"attribute":"a","matches":["(a"]}"#, ".matches[0]: `(a` is no regular expression"),
-        (r#"{"attribute":"a","matches":["(?=a)"]}"#, ".matches[0]: `(?=a)` is no regular expression"),
-        (
-            r#"{"attribute":"a","matches":["(a{1000}){1000}"]}"#,
-            ".matches[0]: `(a{1000}){1000}` is no regular expression",
-        ),
+        (r#"{"attribute":"a","matches":"a"}"#, ".matches: expected an array"),
+        (r#"{"attribute":"a","matches":["a"]}"#, ".matches[0]: there is no pattern `a`"),
         // Searched by halving, so that another order would be a silent `false`.
         (r#"{"attribute":"a","in":["b","a"]}"#, ".in: expected strings in ascending order of their bytes, each once"),
         (r#"{"attribute":"a","in":[1,"a",10,9]}"#, ".in: expected numbers in ascending order, each once"),
@@ -450,6 +446,60 @@ fn conditions_must_make_sense() {
         &document("", &rule(r#"{"segment":"none"}"#)),
         "flags.f.rules[0].when.segment: there is no segment `none` (at byte ",
     );
+}
+
+#[test]
+fn programs_must_lead_somewhere() {
+    let with = |program: &str| {
+        let when = rule(r#"{"attribute":"a","matches":["p"]}"#);
+        document(&format!(r#""patterns":{{"p":{program}}},"#), &when)
+    };
+    for (program, message) in [
+        ("7", ": expected an array"),
+        ("[1]", ": the program ends within an instruction"),
+        ("[0,0,1]", ": the program ends within an instruction"),
+        ("[1,1,97,97,2,1,97,97,98]", ": the program ends within an instruction"),
+        ("[1114111,1,97,97]", ": the program ends within an instruction"),
+        ("[-1,1]", "[0]: expected a whole number from 0 to 1114111"),
+        ("[1.5,1,97,97]", "[0]: expected a whole number"),
+        ("[1,1,98,97]", "[3]: expected a whole number from 98 to 1114111"),
+        ("[1,1,0,1114112]", "[3]: expected a whole number from 0 to 1114111"),
+        ("[1,-1,97,97]", "[1]: expected a whole number from 0 to 8191"),
+        ("[1,2,97,97]", ": the program leads beyond its end"),
+        ("[0,33554432,1,1]", "[1]: expected a whole number from 0 to 33554431"),
+        // A circle that reads nothing would go on for ever.
+        ("[0,0,0,1]", "[2]: expected a whole number from 1 to 8191"),
+        ("[1,1,97,97,0,0,-1,1]", "[6]: expected a whole number from 1 to 8191"),
+        ("[0,0,1,2]", ": the program leads beyond its end"),
+    ] {
+        refused(&with(program), &format!("patterns.p{message}"));
+    }
+    let letters = |count: usize| format!("[{}]", vec!["1,1,97,97"; count].join(","));
+    let long = load(with(&letters(8_191)));
+    for (length, expected) in [(8_190, false), (8_191, true), (8_192, true)] {
+        assert_eq!(is_on(&long, &Context::empty().with("a", "a".repeat(length))), expected, "{length}");
+    }
+    refused(&with(&letters(8_192)), "patterns.p: the program has more than 8,191 instructions");
+    load(with(&format!("[262143,1{}]", ",97,97".repeat(262_143))));
+    refused(
+        &with(&format!("[262144,1{}]", ",97,97".repeat(262_144))),
+        "patterns.p: all programs together have more than 262,144 instructions and ranges",
+    );
+
+    // What no condition names is not read, and what a flag lacks is its own fault alone.
+    load(document(r#""patterns":{"p":[9]},"#, r#""default":"on""#));
+    let newer = r#""requires":["teleport"],"rules":[{"id":"r","when":{"attribute":"a","matches":["p"]},"serve":"on"}],"default":"off""#;
+    let newer = load(document(r#""patterns":{"p":["teleport"]},"#, newer));
+    assert_eq!(details(&newer, &Context::empty().with("a", "p")).error_code, Some(ErrorCode::General));
+    // However many such flags there are, what other flags name has its room.
+    let flag = |key: &str, requires: &str, pattern: &str| {
+        let when = rule(&format!(r#"{{"attribute":"a","matches":["{pattern}"]}}"#));
+        format!(r#""{key}":{{{FLAG},"salt":"s","requires":["{requires}"],{when}}}"#)
+    };
+    let programs = format!(r#""n":[200000,1{},"teleport"],"p":[1,1,97,97]"#, ",97,97".repeat(200_000));
+    let flags = [flag("g", "teleport", "n"), flag("h", "teleport", "n"), flag("f", "matches", "p")].join(",");
+    let others = load(format!(r#"{{{HEAD},"patterns":{{{programs}}},"flags":{{{flags}}}}}"#));
+    assert_eq!(details(&others, &Context::empty().with("a", "a")).variant, Some("on"));
 }
 
 #[test]

@@ -207,3 +207,22 @@ fn hashed(case: &Json, hashes: &str) -> Snapshot {
             "flags":{{{key}:{{{FLAG},"salt":"s",{of_flag},"default":"off"}}}}}}"#
     ))
 }
+
+#[test]
+fn programs_of_regular_expressions() {
+    let (mut matching, mut failing) = (0, 0);
+    for case in vectors(include_str!("vectors/patterns.json"), 80) {
+        let section = format!(r#""patterns":{{{}:{}}},"#, case["pattern"], case["program"]);
+        let when = format!(r#"{{"attribute":"text","matches":[{}]}}"#, case["pattern"]);
+        let rules = format!(r#""salt":"s","rules":[{{"id":"r","when":{when},"serve":"on"}}],"default":"off""#);
+        let snapshot = snapshot(&section, &rules);
+        for (member, expected, count) in [("matches", true, &mut matching), ("fails", false, &mut failing)] {
+            for text in case[member].as_array().unwrap() {
+                let context = Context::empty().with("text", text.as_str().unwrap());
+                assert_eq!(is_on(&snapshot, &context), expected, "{} in {text}", case["pattern"]);
+                *count += 1;
+            }
+        }
+    }
+    assert!(matching > 100 && failing > 100, "{matching} {failing}");
+}

@@ -121,8 +121,9 @@ fn truths(condition: &str, contexts: &[Context]) -> Vec<Truth> {
     let flag = |key: &str, when: &str| {
         format!(r#""{key}":{{{FLAG},"salt":"s","rules":[{{"id":"r","when":{when},"serve":"on"}}],"default":"off"}}"#)
     };
+    let patterns = if condition.contains(r#""matches""#) { patterns() } else { String::new() };
     // Hashes are the flag's own, so both flags are called `f`.
-    let load = |when: &str| load(format!(r#"{{{HEAD},"hashSalt":"0","flags":{{{}}}}}"#, flag("f", when)));
+    let load = |when: &str| load(format!(r#"{{{HEAD},"hashSalt":"0",{patterns}"flags":{{{}}}}}"#, flag("f", when)));
     let (is, is_not) = (load(condition), load(&format!(r#"{{"not":{condition}}}"#)));
     let truth = |context: &Context| {
         assert_eq!(details(&is, context).error_code, None, "{condition}");

@@ -579,6 +579,107 @@ fn where_instants_mean_to_differ_from_jiff() {
     }
 }
 
+// Programs of regular expressions against FORMAT.md, followed step by step.
+
+/// An instruction: ranges of characters and one place, or none and two.
+#[derive(Clone, Debug)]
+struct Instruction {
+    unless: u32,
+    ranges: Vec<(char, char)>,
+    to: [usize; 2],
+}
+
+prop_compose! {
+    fn program()(
+        instructions in prop::collection::vec(
+            (
+                prop_oneof![3 => Just(0u32), 1 => 0..1u32 << 25],
+                prop::sample::select(vec![
+                    vec![],
+                    vec![('a', 'a')],
+                    vec![('b', 'c'), ('_', '_')],
+                    vec![('\0', '\u{10ffff}')],
+                    vec![('\n', '\n'), ('é', '😀')],
+                ]),
+                any::<[u8; 2]>(),
+            ),
+            0..90,
+        ),
+    ) -> Vec<Instruction> {
+        let length = instructions.len();
+        let place = |here: usize, reads: bool, to: u8| match reads {
+            // Near by or anywhere.
+            true if to < 200 => (here + usize::from(to % 4)).saturating_sub(1).min(length),
+            true => usize::from(to) % (length + 1),
+            false if to < 200 => (here + 1 + usize::from(to % 3)).min(length),
+            false => here + 1 + usize::from(to) % (length - here),
+        };
+        let instructions = instructions.into_iter().enumerate();
+        instructions.map(|(here, (unless, ranges, to))| {
+            let to = to.map(|to| place(here, !ranges.is_empty(), to));
+            Instruction { unless, ranges, to }
+        }).collect()
+    }
+}
+
+/// Whether the program matches, with every way followed on its own.
+fn matches(program: &[Instruction], text: &[char]) -> bool {
+    let side = |character: Option<&char>| match character {
+        None => 0,
+        Some('\n') => 1,
+        Some('\r') => 2,
+        Some(character) if character.is_ascii_alphanumeric() || *character == '_' => 3,
+        Some(_) => 4,
+    };
+    let mut open = vec![(0, 0)];
+    let mut seen = std::collections::HashSet::new();
+    while let Some((place, at)) = open.pop() {
+        if !seen.insert((place, at)) {
+            continue;
+        }
+        let Some(Instruction { unless, ranges, to }) = program.get(place) else { return true };
+        let after = text.get(at);
+        let before = at.checked_sub(1).and_then(|before| text.get(before));
+        if ranges.is_empty() {
+            if unless >> (5 * side(before) + side(after)) & 1 == 0 {
+                open.extend(to.map(|to| (to, at)));
+            }
+        } else if after.is_some_and(|after| ranges.iter().any(|(first, last)| (first..=last).contains(&after))) {
+            open.push((to[0], at + 1));
+        }
+    }
+    false
+}
+
+proptest! {
+    #![proptest_config(cases(4_096))]
+
+    #[test]
+    fn programs_do_what_the_format_says(
+        program in program(),
+        texts in prop::collection::vec(prop::collection::vec(prop::sample::select(vec!['a', 'b', 'c', '_', '\n', '\r', 'é', '😀', '-']), 0..12), 4),
+    ) {
+        let mut numbers: Vec<i64> = Vec::new();
+        for (here, Instruction { unless, ranges, to }) in program.iter().enumerate() {
+            let to = to.map(|to| to as i64 - here as i64);
+            match ranges.len() {
+                0 => numbers.extend([0, i64::from(*unless), to[0], to[1]]),
+                count => {
+                    numbers.extend([count as i64, to[0]]);
+                    numbers.extend(ranges.iter().flat_map(|&(first, last)| [i64::from(first as u32), i64::from(last as u32)]));
+                }
+            }
+        }
+        let when = r#"{"attribute":"text","matches":["p"]}"#;
+        let rules = format!(r#""salt":"s","rules":[{{"id":"r","when":{when},"serve":"on"}}],"default":"off""#);
+        let snapshot = snapshot(&format!(r#""patterns":{{"p":{numbers:?}}},"#), &rules);
+        for text in texts {
+            let context = Context::empty().with("text", String::from_iter(&text));
+            prop_assert_eq!(is_on(&snapshot, &context), matches(&program, &text), "{:?}", text);
+        }
+    }
+}
+
 // Every context against a snapshot that uses everything.
 
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| load(EVERYTHING));

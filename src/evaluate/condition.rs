@@ -3,6 +3,8 @@
 
 use super::context::{Attribute, List};
 use super::network;
+#[cfg(feature = "regex")]
+use super::pattern;
 use super::version::Version;
 use crate::Timestamp;
 use crate::snapshot::Snapshot;
@@ -97,8 +99,10 @@ impl Snapshot {
                 .is_ok(),
             (Operator::Text(test), Attribute::String(text)) => self.text_test(test, text),
             #[cfg(feature = "regex")]
-            (Operator::Matches(patterns), Attribute::String(text)) => {
-                patterns.of(&tables.pattern_ids).iter().any(|&id| tables.patterns[id as usize].is_match(text))
+            (Operator::Matches(programs), Attribute::String(text)) => {
+                let mut programs = programs.of(&tables.programs).iter();
+                programs
+                    .any(|program| pattern::is_match(program.of(&tables.instructions), &tables.character_ranges, text))
             }
             (Operator::Number(compare, operand), Attribute::Number(number)) => {
                 number.partial_cmp(&operand).is_some_and(|ordering| compare.accepts(ordering))

@@ -29,6 +29,8 @@ mod context;
 mod decide;
 mod explain;
 pub(crate) mod network;
+#[cfg(feature = "regex")]
+pub(crate) mod pattern;
 mod schedule;
 pub(crate) mod version;
 

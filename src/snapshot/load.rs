@@ -11,9 +11,6 @@ use std::fmt;
 
 /// A percent or a position in thousandths of a percent: everything.
 pub(crate) const ALL: u32 = 100_000;
-/// The most that a compiled regular expression may take, in bytes.
-#[cfg(feature = "regex")]
-pub(crate) const MAX_REGEX_BYTES: usize = 256 << 10;
 
 /// Why a document is no snapshot: what is wrong, and where.
 ///
@@ -124,10 +121,13 @@ pub(crate) struct Tables {
     pub hashes: Vec<u64>,
     pub versions: Vec<Version<'static>>,
     pub networks: Vec<Network>,
+    /// In `instructions`, those of each regular expression wherever one is named.
     #[cfg(feature = "regex")]
-    pub pattern_ids: Vec<u32>,
+    pub programs: Vec<Slice>,
     #[cfg(feature = "regex")]
-    pub patterns: Vec<regex_lite::Regex>,
+    pub instructions: Vec<Instruction>,
+    #[cfg(feature = "regex")]
+    pub character_ranges: Vec<CharacterRange>,
 }
 
 impl fmt::Debug for Snapshot {

@@ -293,7 +293,7 @@ pub(crate) enum Operator {
     InCi(Slice),
     InHashed(HashedOperands),
     Text(TextTest),
-    /// In `pattern_ids`.
+    /// In `programs`.
     #[cfg(feature = "regex")]
     Matches(Slice),
     Number(Compare, f64),
@@ -307,6 +307,24 @@ pub(crate) enum Operator {
     /// In `networks`.
     Cidr(Slice),
     Exists(bool),
+}
+
+/// A step of a regular expression's program. It leads to places in that program, of which the end is a match.
+#[cfg(feature = "regex")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Instruction {
+    /// Goes past a character of the ranges, which are in `character_ranges`.
+    Read { ranges: Slice, to: u16 },
+    /// Goes on without reading, unless between neighbours of which the bit is set.
+    Go { unless: u32, to: [u16; 2] },
+}
+
+/// Code points, both ends among them.
+#[cfg(feature = "regex")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CharacterRange {
+    pub first: u32,
+    pub last: u32,
 }
 
 /// Versions in one stretch of their order.

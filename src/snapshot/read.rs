@@ -83,8 +83,11 @@ pub(super) struct Loader<'d> {
     pub(super) segments: Names,
     layers: Names,
     holdouts: Names,
+    /// The regular expressions, and of each its program: where it stands, and where it went once it was read.
     #[cfg(feature = "regex")]
     pub(super) patterns: Names,
+    #[cfg(feature = "regex")]
+    pub(super) programs: Vec<(Id, Option<Slice>)>,
     /// Whether anything is hashed, so that there must be a salt.
     hashed: bool,
 }
@@ -99,6 +102,8 @@ impl<'d> Loader<'d> {
             holdouts: Names::default(),
             #[cfg(feature = "regex")]
             patterns: Names::default(),
+            #[cfg(feature = "regex")]
+            programs: Vec::new(),
             hashed: false,
         }
     }
@@ -207,6 +212,12 @@ impl<'d> Loader<'d> {
             if names.len() > MAX_NAMES {
                 document.refuse(section, &["more than 65,535 names"]);
             }
+        }
+        #[cfg(feature = "regex")]
+        {
+            let patterns = section("patterns");
+            self.patterns = names_of(document, patterns);
+            self.programs = document.members(patterns).map(|(_, program)| (program, None)).collect();
         }
         self.tables.flag_keys = names_of(document, flags);
         // What is at fault from here on is the segment at hand, and later the flag at hand.

@@ -4,9 +4,17 @@ use super::json::{Id, Kind, NOTHING};
 use super::model::*;
 use super::read::Loader;
 use crate::evaluate::network::Network;
+#[cfg(feature = "regex")]
+use crate::evaluate::pattern::{MAX_INSTRUCTIONS, NEIGHBOURS};
 
 /// How deep conditions may be nested, through segments.
 pub(super) const MAX_CONDITION_DEPTH: u32 = 64;
+/// The most instructions and ranges of characters that all regular expressions of a snapshot have together.
+#[cfg(feature = "regex")]
+pub(super) const MAX_PATTERNS: usize = 1 << 18;
+/// The last code point.
+#[cfg(feature = "regex")]
+const MAX_CHARACTER: i64 = 0x10ffff;
 
 /// Whether this engine knows an operator.
 pub(super) fn is_operator(name: &str) -> bool {
@@ -259,27 +267,78 @@ impl Loader<'_> {
         Operands { strings, numbers, booleans }
     }
 
-    /// Each pattern is compiled once, wherever it stands.
+    /// Regular expressions. A program is read when it is first named: one that this engine cannot run is the fault of the flags
+    /// that name it.
     #[cfg(feature = "regex")]
     fn patterns(&mut self, id: Id) -> Operator {
         let document = self.document;
-        let start = self.tables.pattern_ids.len();
+        let start = self.tables.programs.len();
         for pattern in document.elements(id) {
-            let span = document.span(pattern);
-            let text = document.text(span);
-            let known = self.patterns.find(text, document.texts()).or_else(|| {
-                let size_limit = super::load::MAX_REGEX_BYTES;
-                let regex = regex_lite::RegexBuilder::new(text).size_limit(size_limit).build().ok()?;
-                self.tables.patterns.push(regex);
-                Some(self.patterns.add(span, document.texts()))
-            });
-            match known {
-                Some(number) => self.tables.pattern_ids.push(number),
-                None => {
-                    document.refuse(pattern, &["`", text, "` is no regular expression, or too large a one"]);
-                }
+            let number = self.named(pattern, &self.patterns, "pattern") as usize;
+            // What stands after a fault, nobody uses.
+            if document.is_at_fault() {
+                break;
             }
+            let (id, known) = self.programs[number];
+            let program = known.unwrap_or_else(|| self.program(id));
+            self.tables.programs.push(program);
+            self.programs[number].1 = Some(program).filter(|_| !document.is_at_fault());
         }
-        Operator::Matches(Slice::from(start, &self.tables.pattern_ids))
+        Operator::Matches(Slice::from(start, &self.tables.programs))
+    }
+
+    /// Reads a program and makes sure that it leads nowhere else, and nowhere back without reading.
+    #[cfg(feature = "regex")]
+    fn program(&mut self, id: Id) -> Slice {
+        let document = self.document;
+        let (start, first_range) = (self.tables.instructions.len(), self.tables.character_ranges.len());
+        let numbers: Vec<Id> = document.elements(id).collect();
+        let (mut rest, mut here, mut furthest) = (&*numbers, 0, 0);
+        while let Some((&count, after)) = rest.split_first() {
+            let count = document.whole(count, 0, MAX_CHARACTER) as usize;
+            let Some((operands, after)) = after.split_at_checked(if count == 0 { 3 } else { 1 + 2 * count }) else {
+                document.refuse(id, &["the program ends within an instruction"]);
+                break;
+            };
+            let mut to = |id, least| {
+                let place = here + document.whole(id, least, MAX_INSTRUCTIONS as i64);
+                furthest = furthest.max(place);
+                place as u16
+            };
+            let instruction = match (count, operands) {
+                (0, &[unless, one, other]) => Instruction::Go {
+                    unless: document.whole(unless, 0, (1 << (NEIGHBOURS * NEIGHBOURS)) - 1) as u32,
+                    to: [to(one, 1), to(other, 1)],
+                },
+                _ => {
+                    let start = self.tables.character_ranges.len();
+                    for &[first, last] in operands[1..].as_chunks().0 {
+                        let first = document.whole(first, 0, MAX_CHARACTER);
+                        let last = document.whole(last, first, MAX_CHARACTER);
+                        self.tables.character_ranges.push(CharacterRange { first: first as u32, last: last as u32 });
+                    }
+                    let ranges = Slice::from(start, &self.tables.character_ranges);
+                    Instruction::Read { ranges, to: to(operands[0], -here) }
+                }
+            };
+            self.tables.instructions.push(instruction);
+            (rest, here) = (after, here + 1);
+        }
+        let program = Slice::from(start, &self.tables.instructions);
+        if here > MAX_INSTRUCTIONS as i64 {
+            document.refuse(id, &["the program has more than 8,191 instructions"]);
+        }
+        if furthest > here {
+            document.refuse(id, &["the program leads beyond its end"]);
+        }
+        if self.tables.instructions.len() + self.tables.character_ranges.len() > MAX_PATTERNS {
+            document.refuse(id, &["all programs together have more than 262,144 instructions and ranges"]);
+        }
+        // Nobody uses it, and it must not count again for each flag that names it.
+        if document.is_at_fault() {
+            self.tables.instructions.truncate(start);
+            self.tables.character_ranges.truncate(first_range);
+        }
+        program
     }
 }

@@ -4,12 +4,13 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { boolean, envelope, flags, keyPair, snapshot } from "./support/sign.mjs";
+import { boolean, envelope, flags, keyPair, patterns, snapshot } from "./support/sign.mjs";
 import { pkg, project } from "./support/package.mjs";
 
 const production = keyPair();
 const source = envelope(
   snapshot({
+    patterns: patterns("@example\\.com$"),
     flags: {
       ...flags,
       matched: boolean("off", {

@@ -16,14 +16,17 @@ import webpack from "webpack";
 import { FlagstoneClient } from "../../pkg/node.js";
 import { launch, serve } from "./support/browser.mjs";
 import { entry, manifest, project, tarball } from "./support/package.mjs";
-import { boolean, envelope, flags, keyPair, snapshot } from "./support/sign.mjs";
+import { boolean, envelope, flags, keyPair, patterns, snapshot } from "./support/sign.mjs";
 
 const production = keyPair();
 const matched = boolean("off", {
   requires: ["matches"],
   rules: [{ id: "mail", when: { attribute: "mail", matches: ["@example\\.com$"] }, serve: "on" }],
 });
-const source = envelope(snapshot({ version: 7, flags: { ...flags, matched } }), production);
+const source = envelope(
+  snapshot({ version: 7, patterns: patterns("@example\\.com$"), flags: { ...flags, matched } }),
+  production,
+);
 const options = { environment: "production", keys: production.keys };
 const context = { targetingKey: "user-42", mail: "a@example.com", groups: ["beta"] };
 

@@ -23,6 +23,13 @@ pub fn snapshot(sections: &str, flag: &str) -> Snapshot {
     load(format!(r#"{{{HEAD},{sections}"flags":{{"f":{{{FLAG},{flag}}}}}}}"#))
 }
 
+/// The section of a document with the programs of all patterns among the golden vectors.
+pub fn patterns() -> String {
+    let cases: Vec<serde_json::Value> = serde_json::from_str(include_str!("../vectors/patterns.json")).unwrap();
+    let programs = cases.iter().map(|case| format!("{}:{}", case["pattern"], case["program"]));
+    format!(r#""patterns":{{{}}},"#, programs.collect::<Vec<_>>().join(","))
+}
+
 /// A boolean flag `f` with this salt that is a ramp to this percent.
 pub fn ramp(salt: &str, percent: u32) -> Snapshot {
     snapshot("", &format!(r#""salt":{},"default":{}"#, quote(salt), ramp_to(percent)))

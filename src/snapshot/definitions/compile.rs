@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::condition::{self, Operand, Scalar, Takes};
 use super::problem::{Path, Problem, Severity, did_you_mean, list};
-use super::version_range;
 use super::{
     Condition, Definitions, Exclusion, Flag, Key, Percent, Schedule, Scheme, Segment, Serve, Share, State,
     TARGETING_KEY, Target, Test, lint,
 };
+use super::{pattern, version_range};
 use crate::Timestamp;
 use crate::snapshot::load::ALL;
 use crate::snapshot::read::MAX_WHOLE;
@@ -86,7 +86,8 @@ pub fn compile(definitions: &Definitions, state: &State, options: &Options) -> R
     if problems.iter().any(Problem::is_error) {
         return Err(problems);
     }
-    let payload = Compiler { definitions: &applied, state, options, hashed: false }.document().to_string();
+    let compiler = Compiler { definitions: &applied, state, options, hashed: false, patterns: BTreeMap::new() };
+    let payload = compiler.document().to_string();
     // What no engine would load is never published, whatever the checks above overlooked.
     if let Err(error) = Snapshot::from_payload(payload.as_str()) {
         problems.push(Problem::new(
@@ -135,6 +136,8 @@ struct Compiler<'d> {
     options: &'d Options,
     /// Whether anything has been hashed.
     hashed: bool,
+    /// The regular expressions that stand in conditions, and their programs.
+    patterns: BTreeMap<String, Vec<i64>>,
 }
 
 /// Whose lists and conditions are written: what hashes are salted with besides `hashSalt`, and what its people are
@@ -204,6 +207,9 @@ impl<'d> Compiler<'d> {
             if !section.is_empty() {
                 document.insert(name.to_owned(), section.into());
             }
+        }
+        if !self.patterns.is_empty() {
+            document.insert("patterns".to_owned(), json!(self.patterns));
         }
         document.insert("flags".to_owned(), flags.into());
         document.into()
@@ -422,6 +428,16 @@ impl<'d> Compiler<'d> {
             (Operand::Text(text), Takes::Range) => version_range::compile(text).unwrap_or_default(),
             (Operand::Texts(networks), Takes::Networks) => {
                 texts(networks, |text| condition::network(text).unwrap_or_default())
+            }
+            (Operand::Texts(all), Takes::Patterns) => {
+                for text in all {
+                    if !self.patterns.contains_key(text)
+                        && let Ok(program) = pattern::compile(text)
+                    {
+                        self.patterns.insert(text.clone(), program.numbers);
+                    }
+                }
+                texts(all, str::to_owned)
             }
             (Operand::Text(text), _) if folds => text.to_ascii_lowercase().into(),
             (Operand::Texts(all), _) if folds => texts(all, str::to_ascii_lowercase),

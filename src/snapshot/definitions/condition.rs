@@ -16,7 +16,7 @@ use super::TARGETING_KEY;
 use super::yaml::WHOLE;
 use crate::Timestamp;
 use crate::evaluate::version::Version;
-use crate::snapshot::load::{AttributePath, MAX_REGEX_BYTES};
+use crate::snapshot::load::AttributePath;
 
 /// What must hold of an evaluation context.
 ///
@@ -541,14 +541,6 @@ pub(super) fn network(text: &str) -> Result<String, String> {
         }
     };
     Ok(format!("{network}/{length}"))
-}
-
-/// Whether a regular expression is one that every engine takes.
-pub(super) fn pattern(text: &str) -> Result<(), String> {
-    match regex_lite::RegexBuilder::new(text).size_limit(MAX_REGEX_BYTES).build() {
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!("`{text}` is not a regular expression that can be used: {error}")),
-    }
 }
 
 /// How deep conditions nest and how many of them one evaluation can visit, through segments.

@@ -7,16 +7,16 @@ use serde_json::Value;
 
 use super::condition::{self, Extent, Operand, Takes};
 use super::problem::{Path, Position, Problem, Severity, did_you_mean, list, sort};
-use super::version_range;
 use super::{
     Condition, Definitions, Flag, Key, Percent, Ramp, Schedule, Scheme, Serve, Share, TARGETING_KEY, Target, Test,
 };
+use super::{pattern, version_range};
 use crate::Timestamp;
 use crate::rollout;
 use crate::snapshot::FlagType;
 use crate::snapshot::limits::{MAX_PREREQUISITE_DEPTH, MAX_VISITS};
 use crate::snapshot::read::{MAX_NAMES, MAX_RULES, MAX_VARIANTS};
-use crate::snapshot::read_condition::MAX_CONDITION_DEPTH;
+use crate::snapshot::read_condition::{MAX_CONDITION_DEPTH, MAX_PATTERNS};
 
 /// Everything that is wrong with what definitions say, in the order in which it stands.
 ///
@@ -31,7 +31,13 @@ use crate::snapshot::read_condition::MAX_CONDITION_DEPTH;
 /// assert_eq!(problems[0].to_string(), "flags.yaml:2:33: error: unknown variant `of`, did you mean `off`?");
 /// ```
 pub fn lint(definitions: &Definitions) -> Vec<Problem> {
-    let mut lint = Lint { definitions, problems: Vec::new(), attributes: BTreeSet::new() };
+    let mut lint = Lint {
+        definitions,
+        problems: Vec::new(),
+        attributes: BTreeSet::new(),
+        patterns: BTreeSet::new(),
+        patterns_size: 0,
+    };
     lint.top();
     let mut problems = lint.problems;
     sort(&mut problems);
@@ -79,6 +85,9 @@ struct Lint<'d> {
     definitions: &'d Definitions,
     problems: Vec<Problem>,
     attributes: BTreeSet<&'d str>,
+    patterns: BTreeSet<&'d str>,
+    /// What the programs of all patterns take together.
+    patterns_size: usize,
 }
 
 /// Whose condition is checked.
@@ -580,9 +589,7 @@ impl<'d> Lint<'d> {
                     let path = path.index(index);
                     match test.operator.takes {
                         Takes::Patterns => {
-                            if let Err(message) = condition::pattern(text) {
-                                self.error(&path, message, None);
-                            }
+                            self.pattern(&path, text);
                         }
                         Takes::Networks => match condition::network(text) {
                             Err(message) => self.error(&path, message, None),
@@ -597,6 +604,25 @@ impl<'d> Lint<'d> {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn pattern(&mut self, path: &Path, text: &'d str) {
+        if !self.patterns.insert(text) {
+            return;
+        }
+        let size = match pattern::compile(text) {
+            Ok(program) => program.size,
+            Err(message) => return self.error(path, message, None),
+        };
+        let fitted = self.patterns_size <= MAX_PATTERNS;
+        self.patterns_size += size;
+        if fitted && self.patterns_size > MAX_PATTERNS {
+            let message = format!(
+                "with this one, all regular expressions compile to {} instructions and ranges, at most {MAX_PATTERNS} are allowed",
+                self.patterns_size
+            );
+            self.error(path, message, Some("repeat less in them, or list values instead".to_owned()));
         }
     }
 

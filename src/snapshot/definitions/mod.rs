@@ -45,6 +45,7 @@ mod condition;
 mod diff;
 mod environment;
 mod lint;
+mod pattern;
 mod percent;
 mod problem;
 mod schema;

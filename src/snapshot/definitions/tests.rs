@@ -570,11 +570,15 @@ mod linting {
             ("attribute: a..b, equals: x", "f.yaml:4:32: error: the attribute path `a..b` has an empty part"),
             (
                 "attribute: a, matches: '('",
-                "f.yaml:4:44: error: `(` is not a regular expression that can be used: found open group without closing ')'",
+                "f.yaml:4:44: error: `(` is not a regular expression that can be used: unclosed group",
             ),
             (
                 "attribute: a, matches: ['a{1000}{1000}']",
-                "f.yaml:4:45: error: `a{1000}{1000}` is not a regular expression that can be used: compiled regex exceeded size limit",
+                "f.yaml:4:45: error: `a{1000}{1000}` is not a regular expression that can be used: it compiles to more than 8191 instructions, repeat less",
+            ),
+            (
+                "attribute: a, matches: '[\\p{Greek}]'",
+                "f.yaml:4:44: error: `[\\p{Greek}]` is not a regular expression that can be used: there are no classes of Unicode (`\\p`), list the characters in brackets",
             ),
             ("attribute: a, semverEquals: x", "f.yaml:4:49: error: `x` is not a semantic version, as in 2.3.0"),
             (
@@ -805,6 +809,20 @@ mod linting {
     }
 
     #[test]
+    fn all_regular_expressions_together_are_bounded() {
+        // Each takes 16,003, and is counted once.
+        let with = |letters: &str| {
+            let patterns: Vec<String> = letters.chars().map(|letter| format!("'{letter}{{8000}}'")).collect();
+            flag(&format!("rules: [{{when: {{attribute: a, matches: [{}]}}, serve: on}}]", patterns.join(", ")))
+        };
+        complains(&with("aabcdefghijklmnopp"), "");
+        complains(
+            &with("abcdefghijklmnopqrs"),
+            "f.yaml:4:221: error: with this one, all regular expressions compile to 272051 instructions and ranges, at most 262144 are allowed, repeat less in them, or list values instead",
+        );
+    }
+
+    #[test]
     fn what_is_in_order() {
         complains(&flag("description: fine"), "");
     }
@@ -878,6 +896,7 @@ mod compiling {
             },
             "layers": {"checkout": {"salt": "checkout-1", "by": "targetingKey"}},
             "holdouts": {"quarter-3": {"salt": "q3-1", "by": "targetingKey", "percent": 5000}},
+            "patterns": {"^a+$": [0, 33_554_400, 2, 2, 0, 0, 1, 2, 1, -1, 97, 97, 0, 32_472_030, 1, 1]},
             "flags": {
                 "everything": {
                     "requires": requires,

@@ -1,5 +1,6 @@
 // Signs snapshots as src/snapshot/envelope.rs documents, with Node's own crypto: no code is shared with what reads them.
 import { generateKeyPairSync, sign } from "node:crypto";
+import { readFileSync } from "node:fs";
 
 const base64url = (text) => Buffer.from(text).toString("base64url");
 
@@ -27,6 +28,12 @@ export function snapshot({
   ...rest
 }) {
   return { schema: 1, environment: "production", audience: "client", version, created, expires, ...rest, flags };
+}
+
+/** The section of a snapshot with the program of a regular expression, which is one of the golden vectors. */
+export function patterns(pattern) {
+  const vectors = JSON.parse(readFileSync(new URL("../../vectors/patterns.json", import.meta.url), "utf8"));
+  return { [pattern]: vectors.find((vector) => vector.pattern === pattern).program };
 }
 
 /** A boolean flag; `serve` is what its default serves. */
