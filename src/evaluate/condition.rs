@@ -164,7 +164,7 @@ impl Snapshot {
         let strings = strings.of(&self.tables.strings);
         // A few are looked through faster than halved: most differ in length already.
         if strings.len() <= 8 {
-            return strings.iter().any(|&span| same(self.text(span), text));
+            return strings.iter().any(|&span| same(self.text(span).as_bytes(), text.as_bytes()));
         }
         strings.binary_search_by(|&span| self.text(span).cmp(text)).is_ok()
     }
@@ -227,20 +227,20 @@ impl Snapshot {
     fn any_text(&self, test: TextTest, text: &str) -> bool {
         test.texts.of(&self.tables.strings).iter().any(|&operand| {
             let operand = self.text(operand);
-            let same = |part: Option<&[u8]>| {
+            let is_operand = |part: Option<&[u8]>| {
                 part.is_some_and(|part| {
                     if test.ignore_case {
                         part.eq_ignore_ascii_case(operand.as_bytes())
                     } else {
-                        part == operand.as_bytes()
+                        same(part, operand.as_bytes())
                     }
                 })
             };
             let bytes = text.as_bytes();
             match test.place {
                 Place::Anywhere => text.contains(operand),
-                Place::Start => same(bytes.get(..operand.len())),
-                Place::End => same(bytes.len().checked_sub(operand.len()).and_then(|start| bytes.get(start..))),
+                Place::Start => is_operand(bytes.get(..operand.len())),
+                Place::End => is_operand(bytes.len().checked_sub(operand.len()).and_then(|start| bytes.get(start..))),
             }
         })
     }

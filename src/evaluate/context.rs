@@ -43,7 +43,11 @@ impl Object {
     fn get(&self, name: &str) -> Option<&Value> {
         // A few are looked through faster than halved: most names differ in length already.
         if self.members.len() <= 16 {
-            return self.members.iter().find(|(other, _)| same(other, name)).map(|(_, value)| value);
+            return self
+                .members
+                .iter()
+                .find(|(other, _)| same(other.as_bytes(), name.as_bytes()))
+                .map(|(_, value)| value);
         }
         self.find(name).ok().map(|index| &self.members[index].1)
     }

@@ -350,7 +350,7 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     fn part(&mut self, flag: &Flag, bounds: Slice) -> Result<VariantId, KeyMissing> {
         let bounds = bounds.of(&self.snapshot.tables.bounds);
         // A split that gives everything to one variant needs no key.
-        let first = bounds.partition_point(|bound| bound.below == 0);
+        let first = bounds.iter().take_while(|bound| bound.below == 0).count();
         let index = if bounds[first].below == ALL {
             first
         } else {

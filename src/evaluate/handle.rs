@@ -72,7 +72,7 @@ impl Find for FlagHandle {
     fn find(&self, snapshot: &Snapshot) -> Option<u32> {
         let number = self.number.load(Ordering::Relaxed);
         let guess = snapshot.tables.flags.get(number as usize);
-        if guess.is_some_and(|flag| same(snapshot.text(flag.key), self.key)) {
+        if guess.is_some_and(|flag| same(snapshot.text(flag.key).as_bytes(), self.key.as_bytes())) {
             return Some(number);
         }
         let number = snapshot.find_flag(self.key)?;
