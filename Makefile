@@ -14,7 +14,7 @@ demo: ## publish five plans, evaluate natively and in WebAssembly, serve dashboa
 	node www/demo.mjs
 
 test: ## every check: lint, Rust, browser, JavaScript, parity of 100,000 users, fuzzing for seconds
-	@.ci/install rust nightly wasm-bindgen wasm-pack cargo-fuzz chromium prometheus npm strace moto jq
+	@.ci/install rust nightly wasm-bindgen wasm-pack cargo-fuzz chromium prometheus npm strace moto jq valgrind
 	@.ci/steps test
 
 soak: ## what takes long: parity of 1,000,000 users, flat memory, fuzzing for 10 minutes each
@@ -29,10 +29,10 @@ pkg: ## build the npm package into pkg/, print its sizes and check them
 PART ?= size javascript native server
 BENCH_size = rust npm-package benches
 BENCH_javascript = $(BENCH_size) chromium
-BENCH_native = rust
+BENCH_native = rust node
 BENCH_server = rust node wrk
 
-bench: ## measure sizes and JavaScript beside other systems, the native engine, the server under load (PART=javascript: that alone)
+bench: ## measure sizes, JavaScript and Rust beside other systems, the server under load (PART=native: that alone)
 	@.ci/install $(or $(foreach part,$(PART),$(BENCH_$(part))),node)
 	@PART="$(PART)" .ci/steps bench
 

@@ -6,8 +6,8 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { startChromium } from "./chromium.mjs";
 import { CONTESTANTS, FLOOR, version } from "./contestants.mjs";
-import { count, report } from "./report.mjs";
-import { machine, progress, ratio, summary } from "./rounds.mjs";
+import { count, goalsTable, report } from "./report.mjs";
+import { faster, inTurns, machine, progress, ratio, summary, within } from "./rounds.mjs";
 
 const rounds = Number(process.env.BENCH_ROUNDS ?? 5);
 const milliseconds = Number(process.env.BENCH_MILLISECONDS ?? 150);
@@ -74,11 +74,7 @@ try {
     }
   };
   for (const turn of turns) await run("check", turn);
-  for (let round = 0; round < rounds; round++) {
-    // Each round begins elsewhere, so that nobody goes first, or last, in all of them.
-    const start = Math.floor((round * turns.length) / rounds);
-    for (const turn of [...turns.slice(start), ...turns.slice(0, start)]) turn.rounds.push(await run("measure", turn));
-  }
+  await inTurns(turns, rounds, (turn) => run("measure", turn));
 } finally {
   await browser.close();
 }
@@ -114,27 +110,17 @@ const platforms = [node, chromium].map((platform) => {
 /** What is aimed for: how many times as fast as the fastest of others, and how many times what the platform takes itself. */
 function goals({ floor, contestants }) {
   const flagstone = contestants.find(({ id }) => id === "flagstone").figures;
-  const faster = (key, wanted, of) => {
-    const others = contestants.filter(({ id, engine }) => id !== "flagstone" && (of === undefined || engine === of));
-    const fastest = others.reduce((best, other) =>
-      other.figures[key].median < best.figures[key].median ? other : best,
-    );
-    const what = `${key.toUpperCase()}: times as fast as the fastest of ${of ?? "all"}, ${fastest.name}`;
-    const found = ratio(fastest.figures[key], flagstone[key]);
-    return { what, wanted: `≥ ${wanted}`, found, isMet: found.median >= wanted };
-  };
-  const within = (what, figure, of, wanted) => {
-    const found = ratio(figure, of);
-    return { what, wanted: `≤ ${wanted}`, found, isMet: found.median <= wanted };
-  };
+  const others = (of) =>
+    contestants.filter(({ id, engine }) => id !== "flagstone" && (of === undefined || engine === of));
+  const fasterThan = (key, wanted, of) => faster(key, flagstone, others(of), of ?? "all", wanted);
   const call = "in empty calls into WebAssembly";
   const parse = "W4, the signature apart: in `JSON.parse` of the payload";
   return [
-    faster("w1", 3, "JavaScript"),
-    faster("w2", 3, "JavaScript"),
-    faster("w1", 30, "WebAssembly"),
-    faster("w2", 30, "WebAssembly"),
-    faster("w3", 10),
+    fasterThan("w1", 3, "JavaScript"),
+    fasterThan("w2", 3, "JavaScript"),
+    fasterThan("w1", 30, "WebAssembly"),
+    fasterThan("w2", 30, "WebAssembly"),
+    fasterThan("w3", 10),
     within(`W1, user prepared: ${call}`, flagstone["w1 prepared"], floor["empty call"], 5),
     within(`W2, user prepared: ${call}`, flagstone["w2 prepared"], floor["empty call"], 5),
     within(parse, flagstone["w4 without signature"], floor["JSON.parse"], 3),
@@ -167,11 +153,7 @@ const tables = platforms.flatMap(({ name, version, floor, contestants, goals }) 
         ["Flagstone's W4 without that, ms", flagstone["w4 without signature"]],
       ],
     },
-    {
-      title: `${of}: what is aimed for`,
-      columns: ["", "wanted", "found", ""],
-      rows: goals.map(({ what, wanted, found, isMet }) => [what, wanted, found, isMet ? "met" : "missed"]),
-    },
+    goalsTable(`${of}: what is aimed for`, goals),
   ];
 });
 

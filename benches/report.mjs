@@ -34,6 +34,12 @@ export function showTable({ title, columns, rows }) {
   }
 }
 
+/** Whether what was aimed for was reached. */
+export function goalsTable(title, goals) {
+  const rows = goals.map(({ what, wanted, found, isMet }) => [what, wanted, found, isMet ? "met" : "missed"]);
+  return { title, columns: ["", "wanted", "found", ""], rows };
+}
+
 function markdown({ title, columns, rows }) {
   const line = (cells) => `| ${cells.join(" | ")} |`;
   const alignment = columns.map((_, column) => (column === 0 ? "---" : "---:"));

@@ -4,6 +4,7 @@
 //! | you want to | look at |
 //! |---|---|
 //! | decide flags in a back end | [`Engine`], which holds the newest snapshot, [`Context`], [`Evaluator`] |
+//! | ask for a flag again and again, where nanoseconds count | [`FlagHandle`] |
 //! | know why a flag was decided so | [`Evaluation`], [`Evaluator::explain`], [the order of precedence](evaluate) |
 //! | know what travels | [the snapshot's format](snapshot), [`Envelope`](snapshot::Envelope) |
 //! | know where a user stands | [`bucketing`] |
@@ -60,8 +61,8 @@ mod wasm;
 pub use engine::Engine;
 pub use engine::{LoadError, Loaded};
 pub use evaluate::{
-    Context, ErrorCode, Evaluation, Evaluator, ExplainedStep, Explanation, Finding, FlagValue, Membership, Pin, Pins,
-    Reason, Step, Truth, Value, bucketing,
+    Context, ErrorCode, Evaluation, Evaluator, ExplainedStep, Explanation, Finding, FlagHandle, FlagKey, FlagValue,
+    Membership, Pin, Pins, Reason, Step, Truth, Value, bucketing,
 };
 pub use snapshot::{Audience, FlagType, Snapshot, SnapshotError};
 pub use timestamp::{Timestamp, TimestampError};

@@ -9,6 +9,7 @@ use super::version::Version;
 use crate::Timestamp;
 use crate::snapshot::Snapshot;
 use crate::snapshot::model::*;
+use crate::snapshot::names::same;
 use std::cmp::Ordering;
 
 /// Whether something holds; `Unknown` when an attribute is missing or of the wrong type.
@@ -164,7 +165,12 @@ impl Snapshot {
 
     /// Whether the sorted run holds `text`.
     pub(crate) fn has_string(&self, strings: Slice, text: &str) -> bool {
-        strings.of(&self.tables.strings).binary_search_by(|&span| self.text(span).cmp(text)).is_ok()
+        let strings = strings.of(&self.tables.strings);
+        // A few are looked through faster than halved: most differ in length already.
+        if strings.len() <= 8 {
+            return strings.iter().any(|&span| same(self.text(span).as_bytes(), text.as_bytes()));
+        }
+        strings.binary_search_by(|&span| self.text(span).cmp(text)).is_ok()
     }
 
     fn is_one_of_hashed(&self, operands: HashedOperands, attribute: Attribute<'_>, owner: Owner) -> Truth {
@@ -209,30 +215,36 @@ impl Snapshot {
     }
 
     fn text_test(&self, test: TextTest, text: &str) -> bool {
-        let folded;
-        let text = if test.ignore_case && test.place.is_anywhere() {
-            // Folded once, so that searching stays linear in the text.
-            folded = text.to_ascii_lowercase();
-            &folded
-        } else {
-            text
-        };
+        if test.ignore_case && test.place.is_anywhere() {
+            // Folded once, so that searching stays linear in the text; nearly every one fits on the stack.
+            #[cfg(not(target_arch = "wasm32"))]
+            if let Some(folded) = [0; 256].get_mut(..text.len()) {
+                folded.copy_from_slice(text.as_bytes());
+                folded.make_ascii_lowercase();
+                return self.any_text(test, std::str::from_utf8(folded).unwrap_or_default());
+            }
+            return self.any_text(test, &text.to_ascii_lowercase());
+        }
+        self.any_text(test, text)
+    }
+
+    fn any_text(&self, test: TextTest, text: &str) -> bool {
         test.texts.of(&self.tables.strings).iter().any(|&operand| {
             let operand = self.text(operand);
-            let same = |part: Option<&[u8]>| {
+            let is_operand = |part: Option<&[u8]>| {
                 part.is_some_and(|part| {
                     if test.ignore_case {
                         part.eq_ignore_ascii_case(operand.as_bytes())
                     } else {
-                        part == operand.as_bytes()
+                        same(part, operand.as_bytes())
                     }
                 })
             };
             let bytes = text.as_bytes();
             match test.place {
                 Place::Anywhere => text.contains(operand),
-                Place::Start => same(bytes.get(..operand.len())),
-                Place::End => same(bytes.len().checked_sub(operand.len()).and_then(|start| bytes.get(start..))),
+                Place::Start => is_operand(bytes.get(..operand.len())),
+                Place::End => is_operand(bytes.len().checked_sub(operand.len()).and_then(|start| bytes.get(start..))),
             }
         })
     }

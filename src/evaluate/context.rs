@@ -1,6 +1,8 @@
 use crate::Timestamp;
 use crate::snapshot::json::{Document, Fault, Id, Kind};
 use crate::snapshot::load::AttributePath;
+use crate::snapshot::model::{AttributeId, TARGETING_KEY};
+use crate::snapshot::names::same;
 use std::fmt;
 
 /// A value in an evaluation context.
@@ -39,6 +41,14 @@ impl Object {
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
+        // A few are looked through faster than halved: most names differ in length already.
+        if self.members.len() <= 16 {
+            return self
+                .members
+                .iter()
+                .find(|(other, _)| same(other.as_bytes(), name.as_bytes()))
+                .map(|(_, value)| value);
+        }
         self.find(name).ok().map(|index| &self.members[index].1)
     }
 
@@ -48,7 +58,14 @@ impl Object {
             Err(index) => self.members.insert(index, (name, value)),
         }
     }
+
+    fn remove(&mut self, name: &str) -> Option<Value> {
+        self.find(name).ok().map(|index| self.members.remove(index).1)
+    }
 }
+
+/// Where contexts of other makes have the targeting key.
+const TARGETING_KEY_NAME: &str = "targetingKey";
 
 /// An evaluation context: whom a flag is evaluated for (OpenFeature's term).
 ///
@@ -71,6 +88,8 @@ impl Object {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Context {
+    /// Apart from the attributes, for nearly every evaluation asks for it.
+    targeting_key: Option<Value>,
     attributes: Object,
 }
 
@@ -78,7 +97,7 @@ impl Context {
     /// A context for this targeting key: a string, or a whole number within ±(2^53 − 1), which is the same key as its
     /// decimal digits.
     pub fn new(targeting_key: impl Into<Value>) -> Self {
-        Context::empty().with("targetingKey", targeting_key)
+        Context { targeting_key: Some(targeting_key.into()), ..Context::empty() }
     }
 
     /// A context that says nothing: no targeting key, no attributes.
@@ -89,7 +108,11 @@ impl Context {
     /// Sets an attribute; setting it again replaces it. `targetingKey` is the targeting key.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.attributes.set(name.into(), value.into());
+        let (name, value) = (name.into(), value.into());
+        match &*name {
+            TARGETING_KEY_NAME => self.targeting_key = Some(value),
+            _ => self.attributes.set(name, value),
+        }
         self
     }
 
@@ -100,20 +123,36 @@ impl Context {
     /// half of a surrogate pair is no error: JavaScript can send one, and it counts as missing, as a value or as a name.
     pub fn from_json(json: &str) -> Result<Self, ContextError> {
         let document = Document::parse_any(json).map_err(ContextError)?;
-        let attributes = read_object(&document, document.root());
+        let mut attributes = read_object(&document, document.root());
         document.check().map_err(ContextError)?;
-        Ok(Context { attributes })
+        Ok(Context { targeting_key: attributes.remove(TARGETING_KEY_NAME), attributes })
     }
 
     /// What a path like `account.plan` leads to.
     pub fn get(&self, path: &str) -> Option<&Value> {
         let mut parts = AttributePath(path).parts();
-        let mut value = self.attributes.get(&parts.next()?)?;
+        let mut value = self.top(&parts.next()?)?;
         for part in parts {
             let Value::Object(object) = value else { return None };
             value = object.get(&part)?;
         }
         Some(value)
+    }
+
+    fn top(&self, name: &str) -> Option<&Value> {
+        match name {
+            TARGETING_KEY_NAME => self.targeting_key.as_ref(),
+            _ => self.attributes.get(name),
+        }
+    }
+}
+
+impl From<Context> for Value {
+    fn from(Context { targeting_key, mut attributes }: Context) -> Self {
+        if let Some(key) = targeting_key {
+            attributes.set(TARGETING_KEY_NAME.to_owned(), key);
+        }
+        Value::Object(attributes)
     }
 }
 
@@ -198,55 +237,63 @@ impl<'a> From<&'a Value> for Attribute<'a> {
 
 /// Where conditions and bucketing find attributes: by path in a [`Context`], by number in what JavaScript encoded.
 pub(crate) trait Attributes {
-    fn attribute(&self, snapshot: &crate::Snapshot, id: crate::snapshot::model::AttributeId) -> Attribute<'_>;
+    fn attribute(&self, snapshot: &crate::Snapshot, id: AttributeId) -> Attribute<'_>;
 }
 
 impl Attributes for Context {
-    fn attribute(&self, snapshot: &crate::Snapshot, id: crate::snapshot::model::AttributeId) -> Attribute<'_> {
-        self.get(snapshot.attribute(id).0).map_or(Attribute::Missing, Attribute::from)
+    #[inline(always)]
+    fn attribute(&self, snapshot: &crate::Snapshot, id: AttributeId) -> Attribute<'_> {
+        let value = match id {
+            TARGETING_KEY => self.targeting_key.as_ref(),
+            #[cfg(not(target_arch = "wasm32"))]
+            _ if !snapshot.tables.nested[usize::from(id)] => self.top(snapshot.attribute(id).0),
+            _ => self.get(snapshot.attribute(id).0),
+        };
+        match value {
+            // Nearly always; the others cost a call.
+            Some(Value::String(text)) => Attribute::String(text),
+            Some(value) => Attribute::from(value),
+            None => Attribute::Missing,
+        }
     }
 }
 
-/// What a user is bucketed by: text as it is, or a whole number's decimal digits.
-#[derive(Clone, Copy)]
-pub(crate) enum Key<'a> {
-    Text(&'a str),
-    Digits { bytes: [u8; 17], start: usize },
-}
+/// The digits of a key that is a number.
+pub(crate) type Digits = [u8; 17];
 
-impl<'a> Key<'a> {
-    /// `None` for everything that cannot be a key and so counts as missing.
-    pub(crate) fn of(attribute: Attribute<'a>) -> Option<Self> {
+impl<'a> Attribute<'a> {
+    /// What a user is bucketed by: text as it is, or a whole number's decimal digits, which are written into `digits`. `None` for
+    /// everything that cannot be a key and so counts as missing.
+    #[inline]
+    pub(crate) fn key<'k>(self, digits: &'k mut Digits) -> Option<&'k str>
+    where
+        'a: 'k,
+    {
         const MAX: f64 = ((1u64 << 53) - 1) as f64;
-        match attribute {
-            Attribute::String(text) => Some(Key::Text(text)),
-            Attribute::Number(number) if number.trunc() == number && number.abs() <= MAX => {
-                let (mut bytes, mut start) = ([0; 17], 17);
-                let mut rest = number.abs() as u64;
-                loop {
-                    start -= 1;
-                    bytes[start] = b'0' + (rest % 10) as u8;
-                    rest /= 10;
-                    if rest == 0 {
-                        break;
-                    }
-                }
-                if number < 0.0 {
-                    start -= 1;
-                    bytes[start] = b'-';
-                }
-                Some(Key::Digits { bytes, start })
-            }
+        match self {
+            Attribute::String(text) => Some(text),
+            Attribute::Number(number) if number.trunc() == number && number.abs() <= MAX => whole(number, digits),
             _ => None,
         }
     }
+}
 
-    pub(crate) fn as_str(&self) -> &str {
-        match self {
-            Key::Text(text) => text,
-            Key::Digits { bytes, start } => std::str::from_utf8(&bytes[*start..]).unwrap_or_default(),
+fn whole(number: f64, digits: &mut Digits) -> Option<&str> {
+    let mut start = digits.len();
+    let mut rest = number.abs() as u64;
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
         }
     }
+    if number < 0.0 {
+        start -= 1;
+        digits[start] = b'-';
+    }
+    std::str::from_utf8(&digits[start..]).ok()
 }
 
 macro_rules! value_from {
@@ -272,7 +319,6 @@ value_from! {
     &str => String(str::to_owned),
     String => String(|value| value),
     Timestamp => Date(|value| value),
-    Context => Object(|context: Context| context.attributes),
 }
 
 impl<T: Into<Value>> From<Vec<T>> for Value {

@@ -2,7 +2,7 @@
 
 use super::bucketing::{self, Use};
 use super::condition::{Owner, Truth};
-use super::context::{Attributes, Key};
+use super::context::{Attributes, Digits};
 use super::explain::{Finding, Trace};
 use super::schedule::{Membership, Timetable};
 use super::{ErrorCode, Pin, Pins, Reason, Step};
@@ -39,27 +39,42 @@ impl Decision {
 /// There is no key to bucket by.
 struct KeyMissing;
 
-pub(crate) struct Decider<'d, A> {
+/// Who watches a decision: nobody, `()`, for whom nothing is compiled in, or what explains it.
+pub(crate) trait Watcher {
+    fn trace(&mut self) -> Option<&mut Trace>;
+}
+
+impl Watcher for () {
+    #[inline]
+    fn trace(&mut self) -> Option<&mut Trace> {
+        None
+    }
+}
+
+impl Watcher for Option<&mut Trace> {
+    #[inline]
+    fn trace(&mut self) -> Option<&mut Trace> {
+        self.as_deref_mut()
+    }
+}
+
+pub(crate) struct Decider<'d, A, W> {
     snapshot: &'d Snapshot,
     attributes: &'d A,
     now: Timestamp,
     pins: &'d Pins,
-    trace: Option<&'d mut Trace>,
+    watcher: W,
     until: Timestamp,
 }
 
-impl<'d, A: Attributes> Decider<'d, A> {
-    pub(crate) fn new(
-        snapshot: &'d Snapshot,
-        attributes: &'d A,
-        now: Timestamp,
-        pins: &'d Pins,
-        trace: Option<&'d mut Trace>,
-    ) -> Self {
-        Decider { snapshot, attributes, now, pins, trace, until: Timestamp::MAX }
+impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
+    #[inline]
+    pub(crate) fn new(snapshot: &'d Snapshot, attributes: &'d A, now: Timestamp, pins: &'d Pins, watcher: W) -> Self {
+        Decider { snapshot, attributes, now, pins, watcher, until: Timestamp::MAX }
     }
 
     /// Decides a flag, by its number.
+    #[inline]
     pub(crate) fn decide(mut self, flag: u32) -> Outcome {
         let Decision { step, result, key_missing } = self.flag(flag);
         let stale = self.snapshot.has_expired(self.now);
@@ -71,13 +86,14 @@ impl<'d, A: Attributes> Decider<'d, A> {
         Outcome { variant, reason, error, step, key_missing, until: self.until }
     }
 
+    #[inline]
     fn flag(&mut self, id: u32) -> Decision {
         let snapshot = self.snapshot;
         let flag = &snapshot.tables.flags[id as usize];
-        let Some(trace) = &mut self.trace else { return self.precedence(flag) };
+        let Some(trace) = self.watcher.trace() else { return self.precedence(flag) };
         let around = trace.enter(snapshot.text(flag.key));
         let decision = self.precedence(flag);
-        if let Some(trace) = &mut self.trace {
+        if let Some(trace) = self.watcher.trace() {
             trace.leave(around, decision.step);
         }
         decision
@@ -85,7 +101,7 @@ impl<'d, A: Attributes> Decider<'d, A> {
 
     /// The order of precedence, from top to bottom: the first step that has something to say decides.
     fn precedence(&mut self, flag: &Flag) -> Decision {
-        let pin = self.pins.get(self.snapshot.text(flag.key));
+        let pin = if self.pins.is_empty() { None } else { self.pins.get(self.snapshot.text(flag.key)) };
         let off = |step, reason| Decision::serve(step, flag.off, reason);
         let key_missing = |step| Decision { key_missing: true, ..Decision::serve(step, flag.off, Reason::Default) };
 
@@ -113,35 +129,37 @@ impl<'d, A: Attributes> Decider<'d, A> {
             self.found(|snapshot| Finding::Lacking { name: snapshot.text(name).to_owned() });
             return Decision { step: Step::Unsupported, result: Err(ErrorCode::General), key_missing: false };
         }
-        self.at(Step::Prerequisite);
-        if !self.prerequisites_hold(flag) {
-            return off(Step::Prerequisite, Reason::Default);
-        }
-        self.at(Step::Deny);
-        if self.is_denied(flag, flag.deny) {
-            return off(Step::Deny, Reason::TargetingMatch);
-        }
-        self.at(Step::Exclude);
-        match self.is_excluded(flag) {
-            Ok(false) => {}
-            Ok(true) => return off(Step::Exclude, Reason::TargetingMatch),
-            Err(KeyMissing) => return key_missing(Step::Exclude),
-        }
-        self.at(Step::Allow);
-        if let Some(variant) = self.allowed_variant(flag) {
-            return Decision::serve(Step::Allow, variant, Reason::TargetingMatch);
-        }
-        self.at(Step::Holdout);
-        match self.is_held_out(flag) {
-            Membership::Out => {}
-            Membership::In => return off(Step::Holdout, Reason::Split),
-            Membership::KeyMissing => return key_missing(Step::Holdout),
-        }
-        self.at(Step::Layer);
-        match self.is_in_layer(flag) {
-            Ok(true) => {}
-            Ok(false) => return off(Step::Layer, Reason::Split),
-            Err(KeyMissing) => return key_missing(Step::Layer),
+        if flag.screens || self.watcher.trace().is_some() {
+            self.at(Step::Prerequisite);
+            if !self.prerequisites_hold(flag) {
+                return off(Step::Prerequisite, Reason::Default);
+            }
+            self.at(Step::Deny);
+            if self.is_denied(flag, flag.deny) {
+                return off(Step::Deny, Reason::TargetingMatch);
+            }
+            self.at(Step::Exclude);
+            match self.is_excluded(flag) {
+                Ok(false) => {}
+                Ok(true) => return off(Step::Exclude, Reason::TargetingMatch),
+                Err(KeyMissing) => return key_missing(Step::Exclude),
+            }
+            self.at(Step::Allow);
+            if let Some(variant) = self.allowed_variant(flag) {
+                return Decision::serve(Step::Allow, variant, Reason::TargetingMatch);
+            }
+            self.at(Step::Holdout);
+            match self.is_held_out(flag) {
+                Membership::Out => {}
+                Membership::In => return off(Step::Holdout, Reason::Split),
+                Membership::KeyMissing => return key_missing(Step::Holdout),
+            }
+            self.at(Step::Layer);
+            match self.is_in_layer(flag) {
+                Ok(true) => {}
+                Ok(false) => return off(Step::Layer, Reason::Split),
+                Err(KeyMissing) => return key_missing(Step::Layer),
+            }
         }
         for (index, rule) in flag.rules.of(&self.snapshot.tables.rules).iter().enumerate() {
             let step = Step::Rule(index as u16);
@@ -160,7 +178,8 @@ impl<'d, A: Attributes> Decider<'d, A> {
         self.at(Step::Default);
         match self.serve(flag, flag.default) {
             Ok(Some((variant, reason))) => {
-                let plain = if flag.is_targeted() { Reason::Default } else { Reason::Static };
+                let is_targeted = flag.screens || !flag.rules.is_empty();
+                let plain = if is_targeted { Reason::Default } else { Reason::Static };
                 Decision::serve(Step::Default, variant, reason.unwrap_or(plain))
             }
             Ok(None) => off(Step::Default, Reason::Split),
@@ -170,18 +189,19 @@ impl<'d, A: Attributes> Decider<'d, A> {
 
     #[inline]
     fn at(&mut self, step: Step) {
-        if let Some(trace) = &mut self.trace {
+        if let Some(trace) = self.watcher.trace() {
             trace.begin(step);
         }
     }
 
     #[inline]
     fn found(&mut self, finding: impl FnOnce(&'d Snapshot) -> Finding) {
-        if let Some(trace) = &mut self.trace {
+        if let Some(trace) = self.watcher.trace() {
             trace.add(finding(self.snapshot));
         }
     }
 
+    #[cfg_attr(not(target_arch = "wasm32"), inline(never))]
     fn prerequisites_hold(&mut self, flag: &Flag) -> bool {
         let snapshot = self.snapshot;
         flag.prerequisites.of(&snapshot.tables.prerequisites).iter().all(|prerequisite| {
@@ -198,6 +218,7 @@ impl<'d, A: Attributes> Decider<'d, A> {
     }
 
     /// A segment denies whom it might hold, too.
+    #[cfg_attr(not(target_arch = "wasm32"), inline(never))]
     fn is_denied(&mut self, flag: &Flag, people: People) -> bool {
         self.is_listed(flag, people.keys)
             || people.segments.of(&self.snapshot.tables.segment_ids).iter().any(|&id| self.segment(id) != Truth::False)
@@ -208,12 +229,14 @@ impl<'d, A: Attributes> Decider<'d, A> {
             return false;
         }
         let attribute = self.attributes.attribute(self.snapshot, flag.bucket_by);
-        let Some(key) = Key::of(attribute) else { return false };
-        let listed = self.snapshot.has_key(keys, key.as_str(), Owner::Flag(flag.key));
+        let mut digits = Digits::default();
+        let Some(key) = attribute.key(&mut digits) else { return false };
+        let listed = self.snapshot.has_key(keys, key, Owner::Flag(flag.key));
         self.found(|_| Finding::List { listed });
         listed
     }
 
+    #[cfg_attr(not(target_arch = "wasm32"), inline(never))]
     fn is_excluded(&mut self, flag: &Flag) -> Result<bool, KeyMissing> {
         if self.is_denied(flag, flag.exclude) {
             return Ok(true);
@@ -228,6 +251,7 @@ impl<'d, A: Attributes> Decider<'d, A> {
         Ok(excluded)
     }
 
+    #[cfg_attr(not(target_arch = "wasm32"), inline(never))]
     fn allowed_variant(&mut self, flag: &Flag) -> Option<VariantId> {
         let snapshot = self.snapshot;
         let allows = flag.allow.of(&snapshot.tables.allows);
@@ -243,6 +267,7 @@ impl<'d, A: Attributes> Decider<'d, A> {
         allow.map(|allow| allow.variant)
     }
 
+    #[cfg_attr(not(target_arch = "wasm32"), inline(never))]
     fn is_held_out(&mut self, flag: &Flag) -> Membership {
         let snapshot = self.snapshot;
         for &id in flag.holdouts.of(&snapshot.tables.holdout_ids) {
@@ -261,6 +286,7 @@ impl<'d, A: Attributes> Decider<'d, A> {
         Membership::Out
     }
 
+    #[cfg_attr(not(target_arch = "wasm32"), inline(never))]
     fn is_in_layer(&mut self, flag: &Flag) -> Result<bool, KeyMissing> {
         let Some(LayerRanges { layer, ranges }) = flag.layer else { return Ok(true) };
         let layer = &self.snapshot.tables.layers[usize::from(layer)];
@@ -275,6 +301,7 @@ impl<'d, A: Attributes> Decider<'d, A> {
     }
 
     /// The variant served and, where bucketing had a part in it, that reason; `None` outside a ramp.
+    #[cfg_attr(not(target_arch = "wasm32"), inline(never))]
     fn serve(&mut self, flag: &Flag, serve: Serve) -> Result<Option<(VariantId, Option<Reason>)>, KeyMissing> {
         let (share, ramp) = match serve {
             Serve::Everyone(share) => (share, None),
@@ -293,6 +320,7 @@ impl<'d, A: Attributes> Decider<'d, A> {
         }))
     }
 
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     fn membership(&mut self, flag: &Flag, percent: Percent) -> Membership {
         let snapshot = self.snapshot;
         let (percent, timetable) = match percent {
@@ -314,15 +342,15 @@ impl<'d, A: Attributes> Decider<'d, A> {
     }
 
     /// 0 % and 100 % need no key, but whoever watches is shown how far a user is from either.
-    fn needs_key(&self, percent: u32) -> bool {
-        !matches!(percent, 0 | ALL) || self.trace.is_some()
+    fn needs_key(&mut self, percent: u32) -> bool {
+        !matches!(percent, 0 | ALL) || self.watcher.trace().is_some()
     }
 
     /// The variant whose part of the split the user falls into.
     fn part(&mut self, flag: &Flag, bounds: Slice) -> Result<VariantId, KeyMissing> {
         let bounds = bounds.of(&self.snapshot.tables.bounds);
         // A split that gives everything to one variant needs no key.
-        let first = bounds.partition_point(|bound| bound.below == 0);
+        let first = bounds.iter().take_while(|bound| bound.below == 0).count();
         let index = if bounds[first].below == ALL {
             first
         } else {
@@ -334,19 +362,23 @@ impl<'d, A: Attributes> Decider<'d, A> {
         Ok(bounds[index].variant)
     }
 
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     fn ramp_position(&mut self, flag: &Flag) -> Option<u32> {
         match flag.scheme {
             Scheme::Xxh3 => self.position(flag.salt, Use::Ramp, flag.bucket_by),
             Scheme::Js31 => {
-                let key = Key::of(self.attributes.attribute(self.snapshot, flag.bucket_by))?;
-                Some(bucketing::js31(key.as_str()))
+                let attribute = self.attributes.attribute(self.snapshot, flag.bucket_by);
+                attribute.key(&mut Digits::default()).map(bucketing::js31)
             }
         }
     }
 
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     fn position(&mut self, salt: Span, r#use: Use, by: AttributeId) -> Option<u32> {
-        let key = Key::of(self.attributes.attribute(self.snapshot, by))?;
-        Some(bucketing::position(self.snapshot.text(salt), r#use, key.as_str()))
+        let attribute = self.attributes.attribute(self.snapshot, by);
+        let mut digits = Digits::default();
+        let key = attribute.key(&mut digits)?;
+        Some(bucketing::position(self.snapshot.text(salt), r#use, key))
     }
 
     /// `not excluded and (included or when)`.
@@ -368,8 +400,9 @@ impl<'d, A: Attributes> Decider<'d, A> {
         if keys.is_empty() {
             return Truth::False;
         }
-        match Key::of(self.attributes.attribute(self.snapshot, segment.by)) {
-            Some(key) => Truth::from(self.snapshot.has_key(keys, key.as_str(), Owner::Segment(segment.name))),
+        let attribute = self.attributes.attribute(self.snapshot, segment.by);
+        match attribute.key(&mut Digits::default()) {
+            Some(key) => Truth::from(self.snapshot.has_key(keys, key, Owner::Segment(segment.name))),
             None => Truth::Unknown,
         }
     }
@@ -400,23 +433,6 @@ impl<'d, A: Attributes> Decider<'d, A> {
             };
         }
         truth
-    }
-}
-
-impl Flag {
-    /// Whether anything but the default could have decided.
-    fn is_targeted(&self) -> bool {
-        let lists =
-            [self.deny, self.exclude].iter().any(|people| !people.keys.is_empty() || !people.segments.is_empty());
-        let runs = [self.prerequisites, self.excluded_positions, self.allow, self.holdouts, self.rules];
-        lists || self.layer.is_some() || runs.iter().any(|run| !run.is_empty())
-    }
-}
-
-impl Keys {
-    pub(crate) fn is_empty(self) -> bool {
-        let (Keys::Plain(slice) | Keys::Hashed(slice)) = self;
-        slice.is_empty()
     }
 }
 

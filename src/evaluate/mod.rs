@@ -28,6 +28,7 @@ mod condition;
 mod context;
 mod decide;
 mod explain;
+mod handle;
 pub(crate) mod network;
 #[cfg(feature = "regex")]
 pub(crate) mod pattern;
@@ -37,6 +38,7 @@ pub(crate) mod version;
 pub use condition::Truth;
 pub use context::{Context, ContextError, Object, Value};
 pub use explain::{ExplainedStep, Explanation, Finding};
+pub use handle::{FlagHandle, FlagKey};
 pub use schedule::Membership;
 
 pub(crate) use context::Attributes;
@@ -46,7 +48,7 @@ pub(crate) use decide::Outcome;
 
 use crate::Timestamp;
 use crate::snapshot::load::Snapshot;
-use crate::snapshot::model::{Flag, FlagType, VariantId, VariantValue};
+use crate::snapshot::model::{Flag, FlagType, Variant, VariantId, VariantValue};
 use decide::Decider;
 use explain::Trace;
 use std::fmt;
@@ -209,6 +211,11 @@ impl Pins {
         self
     }
 
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pins.is_empty()
+    }
+
     /// The flag's pin.
     #[inline]
     pub fn get(&self, flag: &str) -> Option<&Pin> {
@@ -346,8 +353,14 @@ impl Snapshot {
     }
 
     /// Decides a flag for attributes of any make.
+    #[inline]
     pub(crate) fn decide(&self, flag: u32, attributes: &impl Attributes, now: Timestamp, pins: &Pins) -> Outcome {
-        Decider::new(self, attributes, now, pins, None).decide(flag)
+        // A download has no room for a second copy of what decides.
+        #[cfg(target_arch = "wasm32")]
+        let nobody = None::<&mut Trace>;
+        #[cfg(not(target_arch = "wasm32"))]
+        let nobody = ();
+        Decider::new(self, attributes, now, pins, nobody).decide(flag)
     }
 
     /// Decides a flag, watched.
@@ -372,74 +385,79 @@ impl<'s> Evaluator<'s> {
     }
 
     /// A boolean flag's value, or `default` where there is none.
-    pub fn boolean(&self, flag: &str, default: bool, context: &Context) -> bool {
-        match self.value(flag, context) {
-            Some(FlagValue::Boolean(value)) => value,
+    pub fn boolean(&self, flag: &(impl FlagKey + ?Sized), default: bool, context: &Context) -> bool {
+        match self.served(flag, context) {
+            Some(Variant { value: VariantValue::Boolean(value), .. }) => *value,
             _ => default,
         }
     }
 
     /// A string flag's value, or `default` where there is none.
-    pub fn string<'v>(&self, flag: &str, default: &'v str, context: &Context) -> &'v str
+    pub fn string<'v>(&self, flag: &(impl FlagKey + ?Sized), default: &'v str, context: &Context) -> &'v str
     where
         's: 'v,
     {
-        match self.value(flag, context) {
-            Some(FlagValue::String(value)) => value,
+        match self.served(flag, context) {
+            Some(Variant { value: VariantValue::String(value), .. }) => self.snapshot.text(*value),
             _ => default,
         }
     }
 
     /// A number flag's value, or `default` where there is none.
-    pub fn number(&self, flag: &str, default: f64, context: &Context) -> f64 {
-        match self.value(flag, context) {
-            Some(FlagValue::Number(value)) => value,
+    pub fn number(&self, flag: &(impl FlagKey + ?Sized), default: f64, context: &Context) -> f64 {
+        match self.served(flag, context) {
+            Some(Variant { value: VariantValue::Number(value), .. }) => *value,
             _ => default,
         }
     }
 
     /// A JSON flag's value as JSON text, to be parsed into a type of yours, or `default` where there is none.
-    pub fn json<'v>(&self, flag: &str, default: &'v str, context: &Context) -> &'v str
+    pub fn json<'v>(&self, flag: &(impl FlagKey + ?Sized), default: &'v str, context: &Context) -> &'v str
     where
         's: 'v,
     {
-        match self.value(flag, context) {
-            Some(FlagValue::Json(value)) => value,
+        match self.served(flag, context) {
+            Some(Variant { value: VariantValue::Json, json, .. }) => self.snapshot.text(*json),
             _ => default,
         }
     }
 
-    fn value(&self, flag: &str, context: &Context) -> Option<FlagValue<'s>> {
-        let id = self.snapshot.find_flag(flag)?;
+    #[inline]
+    fn served(&self, flag: &(impl FlagKey + ?Sized), context: &Context) -> Option<&'s Variant> {
+        let id = flag.find(self.snapshot)?;
         let outcome = self.snapshot.decide(id, context, self.now, self.pins);
-        Some(self.variant_value(id, outcome.variant?).0)
+        Some(self.variant(id, outcome.variant?))
     }
 
-    fn variant_value(&self, flag: u32, variant: VariantId) -> (FlagValue<'s>, &'s str, &'s str) {
-        let (snapshot, tables) = (self.snapshot, &self.snapshot.tables);
-        let variant = &tables.flags[flag as usize].variants.of(&tables.variants)[usize::from(variant)];
-        let json = snapshot.text(variant.json);
-        let value = match variant.value {
+    #[inline]
+    fn variant(&self, flag: u32, variant: VariantId) -> &'s Variant {
+        let tables = &self.snapshot.tables;
+        &tables.flags[flag as usize].variants.of(&tables.variants)[usize::from(variant)]
+    }
+
+    fn variant_value(&self, variant: &Variant) -> FlagValue<'s> {
+        match variant.value {
             VariantValue::Boolean(value) => FlagValue::Boolean(value),
-            VariantValue::String(value) => FlagValue::String(snapshot.text(value)),
+            VariantValue::String(value) => FlagValue::String(self.snapshot.text(value)),
             VariantValue::Number(value) => FlagValue::Number(value),
-            VariantValue::Json => FlagValue::Json(json),
-        };
-        (value, json, snapshot.text(variant.name))
+            VariantValue::Json => FlagValue::Json(self.snapshot.text(variant.json)),
+        }
     }
 
     /// Everything there is to say about a flag's value: variant, reason, rule, version, error.
-    pub fn details(&self, flag: &str, context: &Context) -> Evaluation<'s> {
-        match self.snapshot.find_flag(flag) {
+    pub fn details(&self, flag: &(impl FlagKey + ?Sized), context: &Context) -> Evaluation<'s> {
+        match flag.find(self.snapshot) {
             Some(id) => self.evaluation(id, self.snapshot.decide(id, context, self.now, self.pins)),
-            None => Evaluation::error(flag, ErrorCode::FlagNotFound, self.snapshot.version()),
+            None => Evaluation::error(flag.key(), ErrorCode::FlagNotFound, self.snapshot.version()),
         }
     }
 
     /// The same, for a caller who wants this type: another is ERROR, TYPE_MISMATCH.
-    pub fn details_of_type(&self, flag: &str, kind: FlagType, context: &Context) -> Evaluation<'s> {
-        match self.snapshot.find_flag(flag).map(|id| self.snapshot.tables.flags[id as usize].kind) {
-            Some(other) if other != kind => Evaluation::error(flag, ErrorCode::TypeMismatch, self.snapshot.version()),
+    pub fn details_of_type(&self, flag: &(impl FlagKey + ?Sized), kind: FlagType, context: &Context) -> Evaluation<'s> {
+        match flag.find(self.snapshot).map(|id| self.snapshot.tables.flags[id as usize].kind) {
+            Some(other) if other != kind => {
+                Evaluation::error(flag.key(), ErrorCode::TypeMismatch, self.snapshot.version())
+            }
             _ => self.details(flag, context),
         }
     }
@@ -462,8 +480,8 @@ impl<'s> Evaluator<'s> {
     /// assert_eq!((last.step, last.decided), (Step::Default, true));
     /// # Ok::<(), flagstone::SnapshotError>(())
     /// ```
-    pub fn explain(&self, flag: &str, context: &Context) -> Option<Explanation<'s>> {
-        let id = self.snapshot.find_flag(flag)?;
+    pub fn explain(&self, flag: &(impl FlagKey + ?Sized), context: &Context) -> Option<Explanation<'s>> {
+        let id = flag.find(self.snapshot)?;
         let (outcome, steps) = self.snapshot.decide_watched(id, context, self.now, self.pins);
         Some(Explanation { evaluation: self.evaluation(id, outcome), steps })
     }
@@ -471,12 +489,12 @@ impl<'s> Evaluator<'s> {
     fn evaluation(&self, id: u32, outcome: Outcome) -> Evaluation<'s> {
         let (snapshot, tables) = (self.snapshot, &self.snapshot.tables);
         let flag = &tables.flags[id as usize];
-        let served = outcome.variant.map(|variant| self.variant_value(id, variant));
+        let served = outcome.variant.map(|variant| self.variant(id, variant));
         Evaluation {
             flag: snapshot.text(flag.key).to_owned(),
-            value: served.map(|(value, _, _)| value),
-            json: served.map(|(_, json, _)| json),
-            variant: served.map(|(_, _, name)| name),
+            value: served.map(|variant| self.variant_value(variant)),
+            json: served.map(|variant| snapshot.text(variant.json)),
+            variant: served.map(|variant| snapshot.text(variant.name)),
             reason: outcome.reason,
             error_code: outcome.error,
             step: Some(outcome.step),

@@ -16,19 +16,31 @@ impl<'a> Version<'a> {
     /// Reads a version; a leading `v` is ignored, and a missing minor or patch number is zero.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let text = text.strip_prefix('v').unwrap_or(text);
-        let (text, build) = split(text, '+');
-        let (text, prerelease) = split(text, '-');
+        let (mut numbers, mut at) = ([0u64; 3], 0);
+        let byte = |at: usize| text.as_bytes().get(at).copied().unwrap_or_default();
+        for (index, number) in numbers.iter_mut().enumerate() {
+            if index > 0 {
+                if byte(at) != b'.' {
+                    break;
+                }
+                at += 1;
+            }
+            let start = at;
+            while byte(at).is_ascii_digit() {
+                *number = number.checked_mul(10)?.checked_add(u64::from(byte(at) - b'0'))?;
+                at += 1;
+            }
+            if at == start || (byte(start) == b'0' && at > start + 1) {
+                return None;
+            }
+        }
+        let rest = &text[at..];
+        let (before, build) = if rest.is_empty() { (rest, None) } else { split(rest, '+') };
+        let prerelease = if before.is_empty() { None } else { Some(before.strip_prefix('-')?) };
         if !build.is_none_or(|build| are_identifiers(build, false))
             || !prerelease.is_none_or(|prerelease| are_identifiers(prerelease, true))
         {
             return None;
-        }
-        let mut numbers = [0; 3];
-        for (index, part) in text.split('.').enumerate() {
-            if !is_number(part) || has_leading_zero(part) {
-                return None;
-            }
-            *numbers.get_mut(index)? = part.parse().ok()?;
         }
         Some(Version { numbers, prerelease: Cow::Borrowed(prerelease.unwrap_or_default()) })
     }

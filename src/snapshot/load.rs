@@ -128,6 +128,24 @@ pub(crate) struct Tables {
     pub instructions: Vec<Instruction>,
     #[cfg(feature = "regex")]
     pub character_ranges: Vec<CharacterRange>,
+    /// By attribute, whether its path leads into others.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub nested: Vec<bool>,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Tables {
+    /// Gives back what the largest tables were given to grow.
+    fn shrink_to_fit(&mut self) {
+        self.flags.shrink_to_fit();
+        self.variants.shrink_to_fit();
+        self.rules.shrink_to_fit();
+        self.bounds.shrink_to_fit();
+        self.conditions.shrink_to_fit();
+        self.condition_texts.shrink_to_fit();
+        self.strings.shrink_to_fit();
+        self.hashes.shrink_to_fit();
+    }
 }
 
 impl fmt::Debug for Snapshot {
@@ -148,7 +166,20 @@ impl Snapshot {
     /// # Errors
     /// The first thing in the document that is not as the format says, with its place.
     pub fn from_payload(payload: impl Into<String>) -> std::result::Result<Self, SnapshotError> {
-        super::read::read(payload.into()).map_err(SnapshotError)
+        let snapshot = super::read::read(payload.into()).map_err(SnapshotError)?;
+        #[cfg(not(target_arch = "wasm32"))]
+        let snapshot = snapshot.settled();
+        Ok(snapshot)
+    }
+
+    /// Once everything is read: what only a [`Context`](crate::Context) needs, for JavaScript numbers its attributes, and what only
+    /// matters where many snapshots are held.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn settled(mut self) -> Self {
+        let ids = 0..self.tables.attributes.len() as AttributeId;
+        self.tables.nested = ids.map(|id| self.attribute(id).0.contains(['.', '\\'])).collect();
+        self.tables.shrink_to_fit();
+        self
     }
 
     /// The payload that it was read from.
@@ -211,7 +242,7 @@ impl Snapshot {
 
     #[inline]
     pub(crate) fn text(&self, span: Span) -> &str {
-        Texts::whole(&self.text).get(span)
+        self.text.get(span.start as usize..span.start as usize + span.length as usize).unwrap_or_default()
     }
 
     #[inline]

@@ -59,6 +59,8 @@ pub(crate) struct Flag {
     pub allow: Slice,
     pub holdouts: Slice,
     pub layer: Option<LayerRanges>,
+    /// Whether any of these, from `prerequisites` on, has something to say before the rules.
+    pub screens: bool,
     pub rules: Slice,
     pub default: Serve,
 }
@@ -136,6 +138,12 @@ pub(crate) struct People {
     pub segments: Slice,
 }
 
+impl People {
+    pub(crate) fn is_empty(self) -> bool {
+        self.keys.is_empty() && self.segments.is_empty()
+    }
+}
+
 /// A sorted list of people's keys.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Keys {
@@ -143,6 +151,13 @@ pub(crate) enum Keys {
     Plain(Slice),
     /// In `hashes`.
     Hashed(Slice),
+}
+
+impl Keys {
+    pub(crate) fn is_empty(self) -> bool {
+        let (Keys::Plain(slice) | Keys::Hashed(slice)) = self;
+        slice.is_empty()
+    }
 }
 
 impl Default for Keys {

@@ -28,6 +28,20 @@ impl<'t> Texts<'t> {
     }
 }
 
+/// Whether two texts are the same. Most have few bytes, and to call `memcmp` takes longer than to compare them; in a download size
+/// counts.
+#[inline]
+pub(crate) fn same(one: &[u8], two: &[u8]) -> bool {
+    match one.len() {
+        length if length != two.len() => false,
+        _ if cfg!(target_arch = "wasm32") => one == two,
+        8..=16 => one.first_chunk::<8>() == two.first_chunk() && one.last_chunk::<8>() == two.last_chunk(),
+        4..8 => one.first_chunk::<4>() == two.first_chunk() && one.last_chunk::<4>() == two.last_chunk(),
+        ..4 => one.iter().eq(two),
+        _ => one == two,
+    }
+}
+
 const EMPTY: u32 = u32::MAX;
 
 /// An open-addressing index over strings that stand elsewhere. It exists beside `HashMap` because it stores four bytes a
@@ -77,7 +91,9 @@ impl Names {
     fn slot(&self, name: &str, texts: Texts<'_>) -> usize {
         let mask = self.slots.len() - 1;
         let mut slot = xxh3_64(name.as_bytes()) as usize & mask;
-        while self.slots[slot] != EMPTY && texts.get(self.spans[self.slots[slot] as usize]) != name {
+        while self.slots[slot] != EMPTY
+            && !same(texts.get(self.spans[self.slots[slot] as usize]).as_bytes(), name.as_bytes())
+        {
             slot = (slot + 1) & mask;
         }
         slot

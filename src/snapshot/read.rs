@@ -333,6 +333,7 @@ impl<'d> Loader<'d> {
             allow: Slice::default(),
             holdouts: Slice::default(),
             layer: None,
+            screens: false,
             rules: Slice::default(),
             default: Serve::Everyone(Share::Variant(off)),
         }
@@ -378,6 +379,9 @@ impl<'d> Loader<'d> {
                 })
             }
         };
+        let runs = [prerequisites, excluded_positions, allow, holdouts];
+        let screens =
+            !deny.is_empty() || !exclude.is_empty() || layer.is_some() || runs.iter().any(|run| !run.is_empty());
         let rules = self.rules(document.get(id, "rules"), variants);
         Flag {
             bucket_by,
@@ -389,6 +393,7 @@ impl<'d> Loader<'d> {
             allow,
             holdouts,
             layer,
+            screens,
             rules,
             default,
             ..gate
