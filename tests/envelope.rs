@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -50,10 +50,11 @@ fn verify_as(envelope: &[u8], keys: &TrustedKeys, environment: &str, typ: Typ) -
 
 /// Asks `tests/js/envelope.mjs`, which answers one question after another.
 fn ask_the_package(question: &Value) -> Value {
-    static READER: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>> = Mutex::new(None);
+    // It ends with what it is asked by, which ends with the tests.
+    static READER: Mutex<Option<(Child, ChildStdin, BufReader<ChildStdout>)>> = Mutex::new(None);
 
     let mut reader = READER.lock().unwrap_or_else(PoisonError::into_inner);
-    let (questions, answers) = reader.get_or_insert_with(|| {
+    let (_, questions, answers) = reader.get_or_insert_with(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         assert!(root.join("pkg/envelope.js").exists(), "the npm package is missing; run `make pkg`");
         let mut node = Command::new("node")
@@ -62,7 +63,8 @@ fn ask_the_package(question: &Value) -> Value {
             .stdout(Stdio::piped())
             .spawn()
             .expect("node is missing; install Node 20 or newer");
-        (node.stdin.take().unwrap(), BufReader::new(node.stdout.take().unwrap()))
+        let (questions, answers) = (node.stdin.take().unwrap(), node.stdout.take().unwrap());
+        (node, questions, BufReader::new(answers))
     });
     writeln!(questions, "{question}").unwrap();
     let mut answer = String::new();
