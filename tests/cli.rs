@@ -1806,9 +1806,9 @@ fn a_cleanup_finds_where_flags_are_named() {
     let list = place.clean_up(&[]).good().out;
     for line in [
         "- [ ] `beta` serves `on` to everyone\n",
-        "- [ ] `beta` keeps nobody on the old path who needs it: those whom its rule `late` serves otherwise\n",
+        "- [ ] `beta` keeps nobody on the old path who needs it: those whom its rule \\`late\\` serves otherwise\n",
         "- [ ] `use_new_gateway` serves `on` to everyone\n",
-        "those for whom `switch` is not as it needs it\n",
+        "those for whom \\`switch\\` is not as it needs it\n",
     ] {
         assert!(list.contains(line), "{line:?}:\n{list}");
     }

@@ -53,12 +53,8 @@ fn mutate(package: &Path, file: &str, before: &[u8], after: &[u8]) {
             }
         }
     }
-    assert_ne!(
-        bytes,
-        mutated,
-        "{file} does not hold {:?} any more: mutate something else",
-        String::from_utf8_lossy(before)
-    );
+    let before = String::from_utf8_lossy(before);
+    assert!(bytes != mutated, "{file} does not hold {before:?} any more: mutate something else");
     fs::write(path, mutated).unwrap();
 }
 
@@ -88,7 +84,7 @@ fn mutations_of_the_javascript_are_seen() {
         ("encode.js", "setFloat64(this.#at, value, true)", "setFloat64(this.#at, Math.fround(value), true)", &[]),
         ("encode.js", "encodeInto(text, ", "encodeInto(text.normalize(), ", &[]),
         ("encode.js", "!Object.hasOwn(value, name)", "!(name in value)", &[]),
-        ("encode.js", r"!/\p{Surrogate}/u.test(text)", "true", &[]),
+        ("encode.js", r"if (/\p{Surrogate}/u.test(text))", "if (false)", &[]),
         ("codes.js", "packed & 0xfff", "packed & 0xff", &["many-variants"]),
         ("codes.js", "(packed >>> 12) & 0xf]", "(packed >>> 12) & 0xe]", &[]),
     ];
