@@ -158,18 +158,28 @@ impl Gatekeeper {
     }
 
     /// Compiles a payload that is verified; `None` where it is that of the snapshot taken last, which is held.
+    #[cfg(any(feature = "ed25519", test))]
     pub(crate) fn take(
         &mut self,
         payload: String,
         held: Option<&Snapshot>,
         now: Timestamp,
     ) -> Result<Option<Snapshot>, LoadError> {
-        let expired = self.newest.as_ref().and_then(|newest| newest.expired.as_ref());
-        if expired.is_none() && held.is_some_and(|held| held.document() == payload) {
+        if self.is_held(&payload, held) {
             return Ok(None);
         }
-        let again = expired == Some(&payload);
         let snapshot = Snapshot::from_payload(payload).map_err(LoadError::Snapshot)?;
+        self.admit(snapshot, now).map(Some)
+    }
+
+    /// Whether a payload is that of the snapshot taken last, which is held.
+    pub(crate) fn is_held(&self, payload: &str, held: Option<&Snapshot>) -> bool {
+        let expired = self.newest.as_ref().and_then(|newest| newest.expired.as_ref());
+        expired.is_none() && held.is_some_and(|held| held.document() == payload)
+    }
+
+    /// Takes a snapshot whose payload is verified, and is not that of the one held.
+    pub(crate) fn admit(&mut self, snapshot: Snapshot, now: Timestamp) -> Result<Snapshot, LoadError> {
         if snapshot.environment() != self.environment {
             let (expected, found) = (self.environment.clone(), snapshot.environment().to_owned());
             return Err(LoadError::Environment { expected, found });
@@ -182,14 +192,16 @@ impl Gatekeeper {
             Some(newest) if version < newest.version => {
                 return Err(LoadError::Older { seen: newest.version, found: version });
             }
-            Some(newest) if version == newest.version && !again => return Err(LoadError::Fork { version }),
+            Some(newest) if version == newest.version && newest.expired.as_deref() != Some(snapshot.document()) => {
+                return Err(LoadError::Fork { version });
+            }
             _ => {}
         }
         let expired = snapshot.expires().filter(|_| snapshot.has_expired(now));
         self.newest = Some(Newest { version, expired: expired.map(|_| snapshot.document().to_owned()) });
         match expired {
             Some(expires) => Err(LoadError::Expired { expires, now }),
-            None => Ok(Some(snapshot)),
+            None => Ok(snapshot),
         }
     }
 }

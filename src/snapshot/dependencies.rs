@@ -55,7 +55,9 @@ pub(crate) struct Dependence {
     pub reads: Vec<AttributeId>,
     /// Where definitions are compared: another number for another one, its own or that of a segment, prerequisite, layer or
     /// holdout that it names.
-    fingerprint: u64,
+    pub fingerprint: u64,
+    /// Whether a regular expression has a part in it.
+    pub has_patterns: bool,
 }
 
 impl Dependence {
@@ -76,6 +78,7 @@ impl Dependence {
 
     fn add(&mut self, other: Dependence) {
         self.mix(other.fingerprint);
+        self.has_patterns |= other.has_patterns;
         for id in other.reads {
             self.reads(id);
         }
@@ -88,7 +91,7 @@ impl<'s> Dependencies<'s> {
         Dependencies { snapshot, compares: false, segments: vec![None; segments.len()], flags: vec![None; flags.len()] }
     }
 
-    fn to_compare(snapshot: &'s Snapshot) -> Self {
+    pub(crate) fn to_compare(snapshot: &'s Snapshot) -> Self {
         Dependencies { compares: true, ..Dependencies::new(snapshot) }
     }
 
@@ -153,7 +156,10 @@ impl<'s> Dependencies<'s> {
         for at in at..end {
             match conditions[at as usize] {
                 Condition::Segment(id) => found.add(self.segment(usize::from(id))),
-                Condition::Test(attribute, _) => found.reads(attribute),
+                Condition::Test(attribute, operator) => {
+                    found.reads(attribute);
+                    found.has_patterns |= operator.is_pattern();
+                }
                 _ => {}
             }
         }

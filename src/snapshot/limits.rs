@@ -42,9 +42,9 @@ impl Loader<'_> {
     }
 
     /// Refuses one of a section's members.
-    fn refuse_member(&self, section: Id, index: usize, message: &[&str]) -> Reach {
+    fn refuse_member(&self, section: Id, name: &str, message: &[&str]) -> Reach {
         if !self.document.is_at_fault() {
-            let place = self.document.members(section).nth(index);
+            let place = self.document.members(section).find(|&(other, _)| self.document.text(other) == name);
             self.document.refuse(place.map_or(section, |(_, place)| place), message);
         }
         Reach::default()
@@ -55,9 +55,9 @@ impl Loader<'_> {
         let name = self.document.text(segment.name);
         match known[id] {
             Bounds::Known(reach) => return reach,
-            Bounds::Open => return self.refuse_member(section, id, &["the segment `", name, "` contains itself"]),
+            Bounds::Open => return self.refuse_member(section, name, &["the segment `", name, "` contains itself"]),
             Bounds::Unknown if above > MAX_CONDITION_DEPTH => {
-                return self.refuse_member(section, id, &["segments are nested deeper than 64"]);
+                return self.refuse_member(section, name, &["segments are nested deeper than 64"]);
             }
             Bounds::Unknown => known[id] = Bounds::Open,
         }
@@ -70,7 +70,7 @@ impl Loader<'_> {
         if reach.depth > MAX_CONDITION_DEPTH || reach.visits > MAX_VISITS {
             self.refuse_member(
                 section,
-                id,
+                name,
                 &["evaluating the segment `", name, "` would take more than 65,536 conditions, or go deeper than 64"],
             );
         }
@@ -115,10 +115,10 @@ impl Loader<'_> {
         match known[id] {
             Bounds::Known(reach) => return reach,
             Bounds::Open => {
-                return self.refuse_member(section, id, &["the flag `", key, "` is its own prerequisite"]);
+                return self.refuse_member(section, key, &["the flag `", key, "` is its own prerequisite"]);
             }
             Bounds::Unknown if above > MAX_PREREQUISITE_DEPTH => {
-                return self.refuse_member(section, id, &["a chain of prerequisites is longer than 32"]);
+                return self.refuse_member(section, key, &["a chain of prerequisites is longer than 32"]);
             }
             Bounds::Unknown => known[id] = Bounds::Open,
         }
@@ -144,7 +144,7 @@ impl Loader<'_> {
                 if reach.depth > MAX_CONDITION_DEPTH {
                     self.refuse_member(
                         section,
-                        id,
+                        key,
                         &["the conditions of the flag `", key, "` go deeper than 64, segments unrolled"],
                     );
                 }
@@ -161,7 +161,7 @@ impl Loader<'_> {
         if depth > MAX_PREREQUISITE_DEPTH || visits > MAX_VISITS {
             self.refuse_member(
                 section,
-                id,
+                key,
                 &[
                     "evaluating the flag `",
                     key,

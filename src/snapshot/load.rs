@@ -119,6 +119,9 @@ pub(crate) struct Tables {
     pub strings: Vec<Span>,
     pub numbers: Vec<f64>,
     pub hashes: Vec<u64>,
+    /// Where the hashes from that place on stand in the document.
+    #[cfg(feature = "compiler")]
+    pub hash_texts: Vec<(u32, Span)>,
     pub versions: Vec<Version<'static>>,
     pub networks: Vec<Network>,
     /// In `instructions`, those of each regular expression wherever one is named.
@@ -175,7 +178,7 @@ impl Snapshot {
     /// Once everything is read: what only a [`Context`](crate::Context) needs, for JavaScript numbers its attributes, and what only
     /// matters where many snapshots are held.
     #[cfg(not(target_arch = "wasm32"))]
-    fn settled(mut self) -> Self {
+    pub(super) fn settled(mut self) -> Self {
         let ids = 0..self.tables.attributes.len() as AttributeId;
         self.tables.nested = ids.map(|id| self.attribute(id).0.contains(['.', '\\'])).collect();
         self.tables.shrink_to_fit();
@@ -185,6 +188,12 @@ impl Snapshot {
     /// The payload that it was read from.
     pub(crate) fn document(&self) -> &str {
         &self.text[..self.document_length]
+    }
+
+    /// The strings that stand in it with escapes.
+    #[cfg(feature = "compiler")]
+    pub(super) fn pool(&self) -> &str {
+        &self.text[self.document_length..]
     }
 
     /// The environment that the snapshot is for.

@@ -3,6 +3,7 @@
 #![doc = include_str!("FORMAT.md")]
 
 mod base64url;
+mod compiled;
 #[cfg(feature = "definitions")]
 pub mod definitions;
 pub(crate) mod dependencies;
@@ -16,6 +17,8 @@ pub(crate) mod names;
 mod read;
 mod read_condition;
 
+#[cfg(feature = "compiler")]
+pub use compiled::complete;
 pub use envelope::{Candidate, Envelope, EnvelopeError, Typ, Verified};
 #[cfg(feature = "definitions")]
 pub use keys::SigningKey;

@@ -65,6 +65,34 @@ pub(crate) struct Flag {
     pub default: Serve,
 }
 
+impl Flag {
+    /// What is needed to kill, disable or pin a flag, which serves `off` by default.
+    pub(crate) fn gate(key: Span, variants: Slice, off: VariantId, salt: Span, gate: Gate) -> Self {
+        Flag {
+            key,
+            source: Span::default(),
+            kind: FlagType::Json,
+            variants,
+            off,
+            salt,
+            gate,
+            unsupported: None,
+            bucket_by: TARGETING_KEY,
+            scheme: Scheme::Xxh3,
+            prerequisites: Slice::default(),
+            deny: People::default(),
+            exclude: People::default(),
+            excluded_positions: Slice::default(),
+            allow: Slice::default(),
+            holdouts: Slice::default(),
+            layer: None,
+            screens: false,
+            rules: Slice::default(),
+            default: Serve::Everyone(Share::Variant(off)),
+        }
+    }
+}
+
 /// The type that all variants of a flag have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "definitions", derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema))]
@@ -322,6 +350,16 @@ pub(crate) enum Operator {
     /// In `networks`.
     Cidr(Slice),
     Exists(bool),
+}
+
+impl Operator {
+    /// Whether it takes what runs regular expressions.
+    pub(crate) fn is_pattern(self) -> bool {
+        #[cfg(feature = "regex")]
+        return matches!(self, Operator::Matches(_));
+        #[cfg(not(feature = "regex"))]
+        return false;
+    }
 }
 
 /// A step of a regular expression's program. It leads to places in that program, of which the end is a match.

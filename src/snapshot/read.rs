@@ -204,7 +204,7 @@ impl<'d> Loader<'d> {
         let document = self.document;
         let section = |name| document.get(root, name);
         let (segments, layers, holdouts) = (section("segments"), section("layers"), section("holdouts"));
-        let flags = document.need(root, "flags");
+        let flags_at = document.need(root, "flags");
         for (names, section) in
             [(&mut self.segments, segments), (&mut self.layers, layers), (&mut self.holdouts, holdouts)]
         {
@@ -219,7 +219,11 @@ impl<'d> Loader<'d> {
             self.patterns = names_of(document, patterns);
             self.programs = document.members(patterns).map(|(_, program)| (program, None)).collect();
         }
-        self.tables.flag_keys = names_of(document, flags);
+        let mut flags: Vec<(Span, Id)> = document.members(flags_at).collect();
+        flags.sort_by_key(|&(key, _)| array_index(document.text(key)));
+        for &(key, _) in &flags {
+            self.tables.flag_keys.add(key, document.texts());
+        }
         // What is at fault from here on is the segment at hand, and later the flag at hand.
         document.check()?;
         for (name, id) in document.members(segments) {
@@ -239,12 +243,12 @@ impl<'d> Loader<'d> {
             self.tables.holdouts.push(Holdout { name, source: document.source(holdout), salt, by, percent });
         }
         // Variants before anything that names them, so that a prerequisite may stand before the flag it names.
-        for (key, flag) in document.members(flags) {
+        for &(key, flag) in &flags {
             let gate = self.gate(key, flag);
             self.tables.flags.push(gate);
         }
         document.check()?;
-        for (index, (_, id)) in document.members(flags).enumerate() {
+        for (index, &(_, id)) in flags.iter().enumerate() {
             let gate = self.tables.flags[index];
             let flag = self.flag(id, gate);
             self.tables.flags[index] = match self.lacking(gate.unsupported)? {
@@ -252,7 +256,7 @@ impl<'d> Loader<'d> {
                 unsupported => Flag { unsupported, ..gate },
             };
         }
-        self.bound(segments, flags);
+        self.bound(segments, flags_at);
         Ok(())
     }
 
@@ -315,28 +319,8 @@ impl<'d> Loader<'d> {
             (NOTHING, _) => Gate::Disabled,
             (by, _) => Gate::Killed(document.span(by)),
         };
-        Flag {
-            key,
-            source: document.source(id),
-            kind,
-            variants,
-            off,
-            salt: self.salt(document.need(id, "salt")),
-            gate,
-            unsupported,
-            bucket_by: TARGETING_KEY,
-            scheme: Scheme::Xxh3,
-            prerequisites: Slice::default(),
-            deny: People::default(),
-            exclude: People::default(),
-            excluded_positions: Slice::default(),
-            allow: Slice::default(),
-            holdouts: Slice::default(),
-            layer: None,
-            screens: false,
-            rules: Slice::default(),
-            default: Serve::Everyone(Share::Variant(off)),
-        }
+        let salt = self.salt(document.need(id, "salt"));
+        Flag { source: document.source(id), kind, unsupported, ..Flag::gate(key, variants, off, salt, gate) }
     }
 
     /// Reads the rest of a flag.
@@ -417,6 +401,7 @@ impl<'d> Loader<'d> {
             };
             self.tables.variants.push(Variant { name, value, json });
         }
+        self.tables.variants[start..].sort_by_key(|variant| array_index(document.text(variant.name)));
         let variants = Slice::from(start, &self.tables.variants);
         match variants.of(&self.tables.variants).len() {
             0 => document.refuse(id, &["a flag needs at least one variant"]),
@@ -474,7 +459,10 @@ impl<'d> Loader<'d> {
 
     pub(super) fn hashes(&mut self, id: Id) -> Slice {
         let start = self.tables.hashes.len();
-        let bytes = base64url::decode(self.document.string(id)).unwrap_or_else(|| vec![0]);
+        let text = self.document.span(id);
+        let bytes = base64url::decode(self.document.text(text)).unwrap_or_else(|| vec![0]);
+        #[cfg(feature = "compiler")]
+        self.tables.hash_texts.push((start as u32, text));
         let (chunks, rest) = bytes.as_chunks::<8>();
         self.tables.hashes.extend(chunks.iter().map(|&chunk| u64::from_be_bytes(chunk)));
         if !rest.is_empty() || !self.tables.hashes[start..].is_sorted() {
@@ -612,6 +600,14 @@ fn names_of(document: &Document<'_>, section: Id) -> Names {
         names.add(name, document.texts());
     }
     names
+}
+
+/// JavaScript has members whose names are indices of an array before all others, in their order. Flags and variants are numbered
+/// as it has them, so that it need not be told their numbers.
+fn array_index(name: &str) -> u64 {
+    let is_index = name == "0" || (name.starts_with(|first: char| first.is_ascii_digit() && first != '0'));
+    let index = if is_index { name.parse().ok().filter(|&index: &u32| index < u32::MAX) } else { None };
+    index.map_or(u64::MAX, u64::from)
 }
 
 /// Whether one of these names is that one; most differ in length already.

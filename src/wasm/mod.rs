@@ -7,7 +7,7 @@
 //! JavaScript keeps what [`create`] gave it, hands it to one function at a time, and to none after [`discard`]: what the
 //! references here ask for. The module has one thread, and the one function that it calls does not call back.
 
-mod describe;
+mod explain;
 mod subject;
 #[cfg(test)]
 mod tests;
@@ -109,27 +109,30 @@ pub extern "C" fn bind(engine: &mut Engine, server: bool) {
     engine.gatekeeper = Gatekeeper::new(engine.input(), audience);
 }
 
-/// Takes the payload in the input, which the caller has verified, and describes its snapshot (see `describe.rs`) in the
-/// output. Where it is not taken, what was held is held on, and the output says why.
+/// Takes the payload in the input, which the caller has verified. Where it is not taken, what was held is held on, and the output
+/// says why; but an incomplete one asks to be completed first.
 #[unsafe(no_mangle)]
 pub extern "C" fn take(engine: &mut Engine, now: f64) -> Taken {
     let payload = engine.input();
-    let snapshot = match engine.gatekeeper.take(payload, engine.snapshot.as_ref(), clock(now)) {
-        Ok(Some(snapshot)) => snapshot,
-        Ok(None) => return Taken::Same,
+    if engine.gatekeeper.is_held(&payload, engine.snapshot.as_ref()) {
+        return Taken::Same;
+    }
+    let Ok(snapshot) = Snapshot::from_completed(payload) else { return Taken::Incomplete };
+    match engine.gatekeeper.admit(snapshot, clock(now)) {
+        Ok(snapshot) => {
+            engine.subject.reset(snapshot.tables.attributes.spans.len());
+            engine.snapshot = Some(snapshot);
+            Taken::New
+        }
         Err(error) => {
             engine.output = error.text();
-            return match error {
+            match error {
                 LoadError::Older { .. } | LoadError::Fork { .. } => Taken::Replay,
                 LoadError::Expired { .. } => Taken::Expired,
                 _ => Taken::Refused,
-            };
+            }
         }
-    };
-    engine.subject.reset(snapshot.tables.attributes.spans.len());
-    engine.output = describe::describe(&snapshot, engine.snapshot.as_ref());
-    engine.snapshot = Some(snapshot);
-    Taken::New
+    }
 }
 
 /// What came of a snapshot.
@@ -143,6 +146,8 @@ pub enum Taken {
     Replay,
     Expired,
     Refused,
+    /// What browsers evaluate is missing in it, or of another format, or was compiled from another document.
+    Incomplete,
 }
 
 /// Pins a flag from now on: to a variant, or to `off`. The input holds the flag's key, of so many bytes, and the variant.
@@ -219,7 +224,7 @@ pub extern "C" fn evaluateAll(engine: &mut Engine, now: f64) -> *const f64 {
 pub extern "C" fn explain(engine: &mut Engine, flag: u32, now: f64) -> bool {
     let Some(snapshot) = &engine.snapshot else { return false };
     let (_, steps) = snapshot.decide_watched(flag, &engine.subject, clock(now), &engine.pins);
-    engine.output = describe::explain(&steps);
+    engine.output = explain::explain(&steps);
     true
 }
 

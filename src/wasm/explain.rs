@@ -1,57 +1,8 @@
-//! What JavaScript needs to know of a snapshot, as one JSON text: it parses that faster than it can be called back.
-//!
-//! ```json
-//! {
-//!   "version": 42, "created": 1763726400000, "expires": 1764331200000,
-//!   "attributes": [["targetingKey"], ["account", "plan"]],
-//!   "flags": [["use_new_gateway", "boolean", ["on", "off"], [true, false], ["beta"], [0, 1]]],
-//!   "changed": ["use_new_gateway"]
-//! }
-//! ```
-//!
-//! A flag is its key, type, variants' names, variants' values, rules' ids, and the numbers of the attributes that evaluating it
-//! may read. `changed` are the flags that another snapshot, held before, has otherwise or one of the two has not.
+//! Explanations as JSON: JavaScript parses that faster than it can be called back.
 
 use crate::number::decimal;
-use crate::snapshot::dependencies::Dependencies;
 use crate::snapshot::json::quoted;
-use crate::snapshot::model::*;
-use crate::{ExplainedStep, Finding, Snapshot, Timestamp};
-
-pub(super) fn describe(snapshot: &Snapshot, before: Option<&Snapshot>) -> String {
-    let tables = &snapshot.tables;
-    let mut json = String::from("{\"version\":");
-    number(&mut json, snapshot.version());
-    instant(&mut json, ",\"created\":", Some(snapshot.created()));
-    instant(&mut json, ",\"expires\":", snapshot.expires());
-    json.push_str(",\"attributes\":");
-    list(&mut json, 0..tables.attributes.spans.len(), |json, id| {
-        list(json, snapshot.attribute(id as AttributeId).parts(), |json, part| string(json, &part));
-    });
-    let mut dependencies = Dependencies::new(snapshot);
-    json.push_str(",\"flags\":");
-    list(&mut json, tables.flags.iter().enumerate(), |json, (id, flag)| {
-        let variants = flag.variants.of(&tables.variants);
-        json.push('[');
-        string(json, snapshot.text(flag.key));
-        json.push(',');
-        string(json, flag.kind.name());
-        json.push(',');
-        list(json, variants, |json, variant| string(json, snapshot.text(variant.name)));
-        json.push(',');
-        list(json, variants, |json, variant| json.push_str(snapshot.text(variant.json)));
-        json.push(',');
-        list(json, flag.rules.of(&tables.rules), |json, rule| string(json, snapshot.text(rule.id)));
-        json.push(',');
-        list(json, dependencies.flag(id).reads, |json, attribute| number(json, u64::from(attribute)));
-        json.push(']');
-    });
-    json.push_str(",\"changed\":");
-    let changed = before.map(|before| snapshot.changes_since(before)).unwrap_or_default();
-    list(&mut json, changed, string);
-    json.push('}');
-    json
-}
+use crate::{ExplainedStep, Finding};
 
 fn list<T>(json: &mut String, items: impl IntoIterator<Item = T>, mut item: impl FnMut(&mut String, T)) {
     json.push('[');
@@ -62,10 +13,6 @@ fn list<T>(json: &mut String, items: impl IntoIterator<Item = T>, mut item: impl
         item(json, value);
     }
     json.push(']');
-}
-
-fn string(json: &mut String, text: &str) {
-    json.push_str(&quoted(text));
 }
 
 /// The steps of an explanation, as `ExplainedStep` is serialised; what is `None` is left out.
@@ -142,15 +89,4 @@ fn object(json: &mut String, members: &[(&str, Option<String>)]) {
         }
     }
     json.push('}');
-}
-
-fn number(json: &mut String, number: u64) {
-    json.push_str(&decimal(number as i64));
-}
-
-fn instant(json: &mut String, member: &str, instant: Option<Timestamp>) {
-    if let Some(instant) = instant {
-        json.push_str(member);
-        json.push_str(&decimal(instant.as_millis()));
-    }
 }
