@@ -7,7 +7,8 @@ import { chromium } from "playwright-core";
 
 const EXECUTABLE = "/usr/bin/chromium";
 const here = fileURLToPath(new URL(".", import.meta.url));
-const engine = new URL("../pkg/flagstone_bg.wasm", import.meta.url);
+/** The engine, and what completes snapshots. */
+const MODULES = ["flagstone_bg.wasm", "flagstone_tools.wasm"];
 
 /** Pages get what a bundler takes for browsers. */
 const flagstone = {
@@ -45,7 +46,9 @@ async function bundle({ id, package: name, page }) {
 /** Chromium with a page for each contestant, as they are asked for. */
 export async function startChromium(contestants) {
   if (!existsSync(EXECUTABLE)) throw new Error(`${EXECUTABLE} is missing: run \`.ci/install chromium\``);
-  const files = new Map([["/flagstone_bg.wasm", ["application/wasm", readFileSync(engine)]]]);
+  const files = new Map(
+    MODULES.map((name) => [`/${name}`, ["application/wasm", readFileSync(new URL(`../pkg/${name}`, import.meta.url))]]),
+  );
   for (const contestant of contestants) {
     files.set(`/${contestant.id}.js`, ["text/javascript", await bundle(contestant)]);
     const page = `<!doctype html><script type="module" src="/${contestant.id}.js"></script>`;

@@ -40,7 +40,7 @@ const NOTICES = ["ed25519", "hashes"]
  * required, for Jest cannot import; the library that has no CommonJS is part of the copy.
  */
 function commonJs(file) {
-  const engine = /"\.\/(flagstone_(?:bg\.wasm|inlined\.js)")/g;
+  const engine = /"\.\/(flagstone_(?:bg\.wasm|inlined\.js|tools\.wasm|tools_inlined\.js)")/g;
   const source = readFileSync(new URL(file, dist), "utf8").replaceAll(engine, '"../$1');
   const fileUrl = '\nconst fileUrl = require("node:url").pathToFileURL(__filename).href;';
   const bundled = file === "ed25519.js";
@@ -67,14 +67,19 @@ for (const [engine, folder] of [
   ["full", pkg],
   ["slim", new URL("slim/", pkg)],
 ]) {
-  const built = new URL(`target/pkg-build/${engine}/`, root);
   // What goes with a client of either stands in one place.
   const filter = (file) =>
     engine === "full" || !/(openfeature|exposures|file-storage|testing|variables)[^/]*$/.test(file);
   cpSync(dist, folder, { recursive: true, filter });
-  cpSync(new URL("flagstone_bg.wasm", built), new URL("flagstone_bg.wasm", folder));
-  const gzipped = gzipSync(readFileSync(new URL("flagstone_bg.wasm", built)), { level: 9 });
-  writeFileSync(new URL("flagstone_inlined.js", folder), `export default "${gzipped.toString("base64")}";\n`);
+  for (const [build, wasm, inlined] of [
+    [engine, "flagstone_bg.wasm", "flagstone_inlined.js"],
+    ["tools", "flagstone_tools.wasm", "flagstone_tools_inlined.js"],
+  ]) {
+    const built = new URL(`target/pkg-build/${build}/flagstone_bg.wasm`, root);
+    cpSync(built, new URL(wasm, folder));
+    const gzipped = gzipSync(readFileSync(built), { level: 9 });
+    writeFileSync(new URL(inlined, folder), `export default "${gzipped.toString("base64")}";\n`);
+  }
 
   const cjs = new URL("cjs/", folder);
   mkdirSync(cjs);
@@ -110,6 +115,7 @@ manifest.exports = {
   "./slim": client("./slim/"),
   ...Object.fromEntries(MODULES.map((name) => [`./${name}`, both(`./${name}.js`)])),
   "./flagstone_bg.wasm": "./flagstone_bg.wasm",
+  "./flagstone_tools.wasm": "./flagstone_tools.wasm",
   "./slim/flagstone_bg.wasm": "./slim/flagstone_bg.wasm",
   "./package.json": "./package.json",
 };

@@ -56,9 +56,6 @@ mod variables;
 #[cfg(all(feature = "wasm", target_arch = "wasm32"))]
 #[allow(unsafe_code)]
 mod wasm;
-#[cfg(all(feature = "wasm-compiler", not(feature = "wasm"), target_arch = "wasm32"))]
-#[allow(unsafe_code)]
-mod wasm_compiler;
 
 #[cfg(feature = "ed25519")]
 pub use engine::Engine;

@@ -16,13 +16,14 @@ export const FATES = {
  * What the engine says of every user. Their positions come from its explanations: those below a ramp's percent are in, at
  * any percent, which is the promise that the slider shows.
  */
-export function survey(flags, flag, attributes) {
-  const users = Array.from({ length: SIZE }, (_, index) => {
-    const key = `user-${index}`;
-    const explanation = flags.explain(flag, { ...attributes, targetingKey: key });
+export async function survey(flag, explain) {
+  const keys = Array.from({ length: SIZE }, (_, index) => `user-${index}`);
+  const explained = keys.map(async (key) => {
+    const explanation = await explain(key);
     const isSplit = explanation.steps.some(({ findings }) => findings.some(({ kind }) => kind === "part"));
     return { key, details: explanation.details, ramp: lastRamp(explanation), isSplit };
   });
+  const users = await Promise.all(explained);
   // The slider moves the ramp that most of them meet; a rule's or a list's users are decided without it.
   const met = new Map();
   for (const { ramp } of users) if (ramp) met.set(ramp.name, (met.get(ramp.name) ?? 0) + 1);

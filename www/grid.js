@@ -48,9 +48,11 @@ export class Grid {
     });
   }
 
-  /** Evaluates a flag for all of them. */
-  survey(client, flag, attributes) {
-    this.#crowd = survey(client, flag, attributes);
+  /** Evaluates a flag for all of them; `explain` explains it for a key. */
+  async survey(signal, flag, explain) {
+    const crowd = await survey(flag, explain);
+    signal.throwIfAborted();
+    this.#crowd = crowd;
     const { ramp } = this.#crowd;
     $("ramp").hidden = !ramp;
     if (ramp) $("percent").value = String(ramp.percent / 1000);

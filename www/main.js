@@ -137,12 +137,13 @@ async function take(compiled, signal) {
     if (!(error instanceof Unavailable)) throw error;
     why = error.message;
   }
+  const partly = await servedPartly(compiled.flags, engines?.server);
   if (signal.aborted) {
     await close(engines);
     signal.throwIfAborted();
   }
   const before = held;
-  held = { ...compiled, engines, why, at: new Date() };
+  held = { ...compiled, engines, why, partly, at: new Date() };
   const clients = compiled.flags.filter(({ client }) => client).length;
   const counts = `${plural(compiled.flags.length, "flag")}, ${clients.toLocaleString("en")} for clients. Compiled at ${timeOf(held.at)}`;
   if (compiled.flags.length === 0) say("loading", "No flags are defined.");
@@ -154,6 +155,17 @@ async function take(compiled, signal) {
   if (!before && !isTouched) definitions.reveal($("flag").value, false);
   showFlag();
   await close(before?.engines);
+}
+
+/** The flags that ramps serve to some users and not to others. */
+async function servedPartly(flags, engine) {
+  const found = new Set();
+  if (!engine) return found;
+  for (const { key } of flags) {
+    const ramp = lastRamp(await engine.explain(key, { targetingKey: "user-0" }));
+    if (ramp?.percent > 0 && ramp.percent < 100_000) found.add(key);
+  }
+  return found;
 }
 
 const close = (engines) => Promise.all(Object.values(engines ?? {}).map((client) => client.close()));
@@ -199,10 +211,7 @@ function listFlags() {
   };
   $("flag").replaceChildren(...group("For clients and servers", true), ...group("For servers alone", false));
   $("flag").disabled = sorted.length === 0;
-  const partly = ({ key }) => {
-    const ramp = held.engines && lastRamp(held.engines.server.explain(key, { targetingKey: "user-0" }));
-    return ramp && ramp.percent > 0 && ramp.percent < 100_000;
-  };
+  const partly = ({ key }) => held.partly.has(key);
   const isThere = sorted.some(({ key }) => key === chosen);
   const ordered = [...sorted.filter(({ client }) => client), ...sorted.filter(({ client }) => !client)];
   $("flag").value = isThere ? chosen : ((ordered.find(partly) ?? ordered[0])?.key ?? "");
@@ -275,10 +284,16 @@ function showUser() {
   remember();
   const question = { flag: $("flag").value, context, now: Date.now() };
   answer.awaitServer(PATIENCE_MS);
-  const explanation = at(question.now, () => held.engines?.[audience()].explain(question.flag, context));
-  answer.showBrowser(explanation, `In this browser ${held.why}.`);
+  explainHere(question);
   askServer({ ...question, snapshot: held.server });
 }
+
+const explainHere = newest(async (signal, { flag, context, now }) => {
+  const { engines, why } = held;
+  const explanation = await at(now, () => engines?.[audience()].explain(flag, context));
+  signal.throwIfAborted();
+  answer.showBrowser(explanation, `In this browser ${why}.`);
+});
 
 const askServer = newest(async (signal, question) => {
   try {
@@ -293,11 +308,16 @@ const askServer = newest(async (signal, question) => {
 function showCrowd() {
   const attributes = readContext();
   if (!held?.engines || !attributes || $("flag").value === "") return;
-  const now = Date.now();
-  at(now, () => grid.survey(held.engines[audience()], $("flag").value, attributes));
   const contextOf = (key) => ({ ...attributes, targetingKey: key });
-  compareCrowd({ snapshot: held.server, flag: $("flag").value, now, contextOf });
+  surveyCrowd({ snapshot: held.server, flag: $("flag").value, now: Date.now(), contextOf });
 }
+
+const surveyCrowd = newest(async (signal, question) => {
+  const { flag, now, contextOf } = question;
+  const engine = held.engines[audience()];
+  await grid.survey(signal, flag, (key) => at(now, () => engine.explain(flag, contextOf(key))));
+  compareCrowd(question);
+});
 
 /**
  * Holds every user's result against the server's engine, in few questions: those who are served the same for the same

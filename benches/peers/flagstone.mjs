@@ -1,3 +1,4 @@
+import { complete } from "../../pkg/tools.js";
 import { FlagstoneClient } from "../../pkg/node.js";
 import { by, RULES } from "../workload.mjs";
 
@@ -17,7 +18,7 @@ export async function definitions({ ramps, rules }) {
     serve: "A",
   }));
   const names = [...new Set(RULES.map(({ operator }) => OPERATORS[operator])), "xxh3"].sort();
-  const payload = JSON.stringify({
+  const document = JSON.stringify({
     schema: 1,
     environment,
     audience: "client",
@@ -36,6 +37,8 @@ export async function definitions({ ramps, rules }) {
     },
   });
   const utf8 = new TextEncoder();
+  // As it is published.
+  const payload = new TextDecoder().decode(await complete(utf8.encode(document)));
   const base64url = (bytes) =>
     btoa(String.fromCharCode(...bytes)).replace(/[+/=]/g, (character) => ({ "+": "-", "/": "_", "=": "" })[character]);
   const { privateKey, publicKey } = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);

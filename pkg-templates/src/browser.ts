@@ -1,22 +1,29 @@
 // Browsers whose page or bundler serves the module as an asset beside this file: the smallest download, compiled as it
 // arrives.
-import { inlined } from "./inlined.js";
-import { useModule } from "./instance.js";
+import { inlined, inlinedTools } from "./inlined.js";
+import { useModule, type From } from "./instance.js";
 
-let tries = 0;
-useModule(async () => {
-  const attempt = tries++;
-  try {
-    // Every other time, for a file that arrives may still be cut off; and not again from the cache that had it so.
-    if (attempt % 2 === 0) {
-      const cache = attempt === 0 ? "default" : "no-cache";
-      const response = await fetch(new URL("./flagstone_bg.wasm", import.meta.url), { cache });
-      if (response.ok && response.headers.get("content-type") === "application/wasm") return response;
+function served(url: URL, inlined: From): From {
+  let tries = 0;
+  return async () => {
+    const attempt = tries++;
+    try {
+      // Every other time, for a file that arrives may still be cut off; and not again from the cache that had it so.
+      if (attempt % 2 === 0) {
+        const cache = attempt === 0 ? "default" : "no-cache";
+        const response = await fetch(url, { cache });
+        if (response.ok && response.headers.get("content-type") === "application/wasm") return response;
+      }
+    } catch {
+      // A bundler that knows no assets, or a server that cannot be reached.
     }
-  } catch {
-    // A bundler that knows no assets, or a server that cannot be reached.
-  }
-  return inlined();
-});
+    return inlined();
+  };
+}
+
+useModule(
+  served(new URL("./flagstone_bg.wasm", import.meta.url), inlined),
+  served(new URL("./flagstone_tools.wasm", import.meta.url), inlinedTools),
+);
 
 export * from "./client.js";

@@ -495,8 +495,8 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     return found;
   }
 
-  /** How a flag is decided, step by step. */
-  explain(flag: KeyOf<F, unknown>, context?: EvaluationContext | AnySubject): Explanation {
+  /** How a flag is decided, step by step. What explains is loaded when it is first asked for. */
+  async explain(flag: KeyOf<F, unknown>, context?: EvaluationContext | AnySubject): Promise<Explanation> {
     // The same instant for both.
     let now = NaN;
     const clock = (): number => (Number.isNaN(now) ? (now = this.#now()) : now);
@@ -504,7 +504,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     const found = this.#description?.flags.get(flag);
     if (found === undefined) return { details, steps: [] };
     try {
-      const steps = this.#hostOf().explain(found, this.#attributes(context, found), clock());
+      const steps = await this.#hostOf().explain(found, this.#attributes(context, found), clock());
       return { details, steps: steps as ExplainedStep[] };
     } catch (error) {
       return { details: this.#fallback(flag, undefined, "GENERAL", error), steps: [] };
@@ -1279,7 +1279,7 @@ export class Subject<F extends object = UntypedFlags> {
   }
 
   /** As {@link FlagstoneClient.explain}. */
-  explain(flag: KeyOf<F, unknown>): Explanation {
+  explain(flag: KeyOf<F, unknown>): Promise<Explanation> {
     return this.#client.explain(flag, this);
   }
 }

@@ -1,5 +1,5 @@
-// The numbers that the engine gives back, and what they stand for. The other half is `pack` in src/wasm/mod.rs, and
-// `describe` in src/wasm/describe.rs.
+// The numbers that the engine gives back, and what they stand for; and what else there is to know of a snapshot. The other half is
+// `pack` in src/wasm/mod.rs.
 
 /** Why a value was served: OpenFeature's resolution reasons. */
 export type Reason = "STATIC" | "DEFAULT" | "TARGETING_MATCH" | "SPLIT" | "DISABLED" | "STALE" | "ERROR";
@@ -70,7 +70,7 @@ export const isError = (packed: number): boolean => (packed & 0xf0000) !== 0;
 /** How many numbers `evaluateAll` gives a flag: the packed result, the rule's index, and until when. */
 export const NUMBERS_A_FLAG = 3;
 
-/** A flag as the engine describes it. */
+/** A flag, but for what decides it. */
 export interface Flag {
   readonly key: string;
   /** Its place in the snapshot, by which the engine knows it. */
@@ -84,9 +84,11 @@ export interface Flag {
   readonly rules: readonly string[];
   /** The numbers of the attributes that evaluating it may read: one array for all flags that read the same. */
   readonly reads: readonly number[];
+  /** Another one for another definition, that of what it depends on included. */
+  readonly fingerprint: number;
 }
 
-/** A snapshot as the engine describes it. */
+/** A snapshot, but for what decides its flags. */
 export interface Description {
   readonly version: number;
   /** In milliseconds since 1970. */
@@ -99,20 +101,44 @@ export interface Description {
   readonly changed: readonly string[];
 }
 
-type RawFlag = [string, FlagType, string[], JsonValue[], string[], number[]];
+/** What is read of a payload, once the engine has taken it. */
+interface Payload {
+  readonly version: number;
+  readonly flags: Readonly<Record<string, RawFlag>>;
+  readonly compiled: Pick<Description, "created" | "expires" | "attributes"> & {
+    /** By flag, in the order of `flags`: its fingerprint, then the numbers of the attributes. */
+    readonly flags: readonly (readonly [number, ...number[]])[];
+  };
+}
 
-export function readDescription(json: string): Description {
-  const raw = JSON.parse(json) as Omit<Description, "flags"> & { flags: RawFlag[] };
+interface RawFlag {
+  readonly type: FlagType;
+  readonly variants: Readonly<Record<string, JsonValue>>;
+  /** What this version does not know may be anything. */
+  readonly rules?: unknown;
+}
+
+/** Describes a payload's snapshot; `before` is that of the one held before. */
+export function describe(payload: string, before: Description | undefined): Description {
+  const { version, flags: rawFlags, compiled } = JSON.parse(payload) as Payload;
+  const { created, expires, attributes } = compiled;
   const flags = new Map<string, Flag>();
   const lists = new Map<string, readonly number[]>();
-  raw.flags.forEach(([key, type, variants, values, rules, numbers], index) => {
+  const changed: string[] = [];
+  // The engine numbers flags and variants as JavaScript enumerates them.
+  Object.entries(rawFlags).forEach(([key, { type, variants: named, rules }], index) => {
+    const [fingerprint = 0, ...numbers] = compiled.flags[index] ?? [];
+    const [variants, values] = [Object.keys(named), Object.values(named)];
     for (const value of values) freeze(value);
     const list = numbers.join();
     const reads = lists.get(list) ?? numbers;
     lists.set(list, reads);
-    flags.set(key, { key, index, type, variants, values, rules, reads });
+    const ids = Array.isArray(rules) ? rules.map((rule: { readonly id: string }) => rule.id) : [];
+    flags.set(key, { key, index, type, variants, values, rules: ids, reads, fingerprint });
+    if (before !== undefined && before.flags.get(key)?.fingerprint !== fingerprint) changed.push(key);
   });
-  return { ...raw, flags };
+  for (const key of before?.flags.keys() ?? []) if (!flags.has(key)) changed.push(key);
+  return { version, created, ...(expires === undefined ? {} : { expires }), attributes, flags, changed };
 }
 
 function freeze(value: JsonValue): void {

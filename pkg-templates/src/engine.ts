@@ -21,11 +21,12 @@ export interface Exports {
   rule(engine: number): number;
   until(engine: number): number;
   evaluateAll(engine: number, now: number): number;
-  explain(engine: number, flag: number, now: number): number;
+  /** Whether it knows regular expressions. */
+  patterns(): number;
 }
 
 /** What came of a snapshot, by the engine's number for it. */
-const TAKEN = ["NEW", "SAME", "REPLAY", "EXPIRED", "SNAPSHOT"] as const;
+const TAKEN = ["NEW", "SAME", "REPLAY", "EXPIRED", "SNAPSHOT", "INCOMPLETE"] as const;
 
 /** A snapshot that is not taken. */
 export class TakeError extends Error {
@@ -38,13 +39,13 @@ export class TakeError extends Error {
 }
 
 /** One engine of one instance of the module. */
-export class Engine {
-  private readonly exports: Exports;
+export class Engine<E extends Exports = Exports> {
+  protected readonly exports: E;
   private readonly encoder: Encoder;
   /** Where it stands in the memory. */
-  private readonly at: number;
+  protected readonly at: number;
 
-  constructor(exports: Exports, environment: string, audience: string) {
+  constructor(exports: E, environment: string, audience: string) {
     this.exports = exports;
     const at = (this.at = exports.create());
     this.encoder = new Encoder(exports.memory, (bytes) => exports.buffer(at, bytes) >>> 0);
@@ -57,21 +58,18 @@ export class Engine {
   }
 
   /**
-   * Takes a payload that is verified, and describes its snapshot; undefined where it is the one held.
+   * Takes a payload that is verified, unless it is the one held, or has to be completed first.
    *
    * @throws {TakeError}
    */
-  take(payload: Uint8Array, now: number): string | undefined {
+  take(payload: Uint8Array, now: number): "NEW" | "SAME" | "INCOMPLETE" {
     this.give(payload);
     const taken = TAKEN[this.exports.take(this.at, now)];
-    if (taken === "SAME") return undefined;
-    const text = this.read();
-    if (taken === "NEW") {
-      this.encoder.reset(this.exports.places(this.at) >>> 0);
-      return text;
-    }
+    if (taken === "NEW") this.encoder.reset(this.exports.places(this.at) >>> 0);
+    if (taken === "NEW" || taken === "SAME" || taken === "INCOMPLETE") return taken;
     // A number that no engine gives, a broken one may.
     if (taken === undefined) throw new WebAssembly.RuntimeError("the engine gave no result");
+    const text = this.read();
     // Its instants are in milliseconds.
     const said = taken === "EXPIRED" ? text.replace(/-?\d+/g, (at) => new Date(Number(at)).toISOString()) : text;
     throw new TakeError(taken, said);
@@ -118,24 +116,18 @@ export class Engine {
     return new Float64Array(this.exports.memory.buffer, place, numbers);
   }
 
-  /** The steps of the precedence, as JSON. */
-  explain(flag: number, now: number): string {
-    if (this.exports.explain(this.at, flag, now) === 0) throw new Error("no snapshot is loaded");
-    return this.read();
-  }
-
-  private give(text: Uint8Array): void {
+  protected give(text: Uint8Array): void {
     const place = this.exports.input(this.at, text.length) >>> 0;
     new Uint8Array(this.exports.memory.buffer).set(text, place);
   }
 
-  private read(): string {
+  protected read(): string {
     const { exports, at } = this;
     return readText(exports.memory, exports.output(at), exports.outputLength(at));
   }
 }
 
-/** A text in the module's memory. */
+/** A text in a module's memory. */
 export function readText({ buffer }: Memory, place: number, length: number): string {
   return new TextDecoder().decode(new Uint8Array(buffer, place >>> 0, length >>> 0));
 }

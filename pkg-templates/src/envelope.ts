@@ -1,5 +1,5 @@
 // Signed envelopes and trusted keys, held to the rules of src/snapshot/envelope.rs and keys.rs; tests/envelope.rs asks both.
-// What a payload says is for the engine alone to read, from the very bytes that were signed.
+// What decides in a payload is for the engine alone to read, from the very bytes that were signed.
 /** A public key, and the environments that it may sign for. */
 export interface TrustedKey {
   readonly kid: string;

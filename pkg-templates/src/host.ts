@@ -1,4 +1,4 @@
-import { isBoundInTime, NUMBERS_A_FLAG, readDescription, type Description, type Flag } from "./codes.js";
+import { describe, isBoundInTime, NUMBERS_A_FLAG, type Description, type Flag } from "./codes.js";
 import { ContextError, readAttribute } from "./encode.js";
 import { Engine, TakeError } from "./engine.js";
 import {
@@ -12,6 +12,7 @@ import {
   type Typ,
 } from "./envelope.js";
 import { abandon, exports, generation } from "./instance.js";
+import type { Held } from "./tools.js";
 import { verified } from "./verify.js";
 
 /** What went wrong. */
@@ -106,7 +107,7 @@ export class Host {
   /** Whom the engine knows. */
   #current: Subject | undefined;
   /** What made the snapshot held, for making it again. */
-  #held: { readonly payload: Uint8Array; readonly now: number } | undefined;
+  #held: Held | undefined;
   #description: Description | undefined;
   #era: object = {};
   #variables: PinnedPayload | undefined;
@@ -160,27 +161,35 @@ export class Host {
    */
   async take(signed: string | Uint8Array, clock: () => number): Promise<boolean> {
     const envelope = attempt("ENVELOPE", () => openEnvelope(signed));
-    let keys: readonly TrustedKey[];
-    let signature: Candidate;
-    do {
-      keys = this.#keys;
-      signature = await this.#verify(envelope, keys, "flagstone-snapshot+json");
-      // They may have been replaced meanwhile.
-    } while (keys !== this.#keys);
-    const now = clock();
     const variables = this.#options.variables?.apply(envelope.payload);
-    if (this.#description === undefined && variables !== undefined && variables.unfit.length > 0) {
-      throw new LoadError("VARIABLES", variables.unfit.join("; "));
+    const said = variables?.payload ?? envelope.payload;
+    /** The same, completed here. */
+    let completed: Uint8Array | undefined;
+    for (;;) {
+      const keys = this.#keys;
+      const signature = await this.#verify(envelope, keys, "flagstone-snapshot+json");
+      // They may have been replaced meanwhile.
+      if (keys !== this.#keys) continue;
+      const now = clock();
+      if (this.#description === undefined && variables !== undefined && variables.unfit.length > 0) {
+        throw new LoadError("VARIABLES", variables.unfit.join("; "));
+      }
+      const payload = completed ?? (variables === undefined ? signature.payload : new TextEncoder().encode(said));
+      const taken = attempt("SNAPSHOT", () => this.#ready().take(payload, now));
+      if (taken === "SAME") return false;
+      if (taken === "NEW") {
+        const text = completed === undefined ? said : new TextDecoder().decode(completed);
+        this.#current = undefined;
+        this.#era = this.#description = describe(text, this.#description);
+        this.#ids = [...this.#description.attributes.keys()];
+        const { environment, audience } = this.#options;
+        this.#held = { environment, audience, payload, now };
+        this.#variables = variables;
+        return true;
+      }
+      if (completed !== undefined) throw new LoadError("ENGINE", "the engine and its tools are of two versions");
+      completed = await complete(payload);
     }
-    const payload = variables === undefined ? signature.payload : new TextEncoder().encode(variables.payload);
-    const json = attempt("SNAPSHOT", () => this.#ready().take(payload, now));
-    if (json === undefined) return false;
-    this.#current = undefined;
-    this.#era = this.#description = readDescription(json);
-    this.#ids = [...this.#description.attributes.keys()];
-    this.#held = { payload, now };
-    this.#variables = variables;
-    return true;
   }
 
   /**
@@ -270,11 +279,11 @@ export class Host {
   }
 
   /** The steps of the precedence, as `ExplainedStep` is serialised. */
-  explain(flag: Flag, subject: Subject, now: number): unknown {
-    return this.#steadily(() => {
-      this.#face(subject);
-      return JSON.parse(this.#engine.explain(flag.index, now)) as unknown;
-    });
+  async explain(flag: Flag, subject: Subject, now: number): Promise<unknown> {
+    const [held, pins] = [this.#held, subject.pins ?? this.#pins];
+    if (held === undefined) throw new Error("no snapshot is loaded");
+    const { explain } = await import("./tools.js");
+    return explain(held, pins, subject, flag.index, now);
   }
 
   free(): void {
@@ -336,6 +345,23 @@ export class Host {
     // At the time that it was taken: the clock does not take it away.
     if (this.#held !== undefined) engine.take(this.#held.payload, this.#held.now);
     return engine;
+  }
+}
+
+/** The payload with what the engine evaluates. */
+async function complete(payload: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+  let tools: typeof import("./tools.js");
+  try {
+    tools = await import("./tools.js");
+    await tools.load();
+  } catch (error) {
+    const message = `the snapshot must be compiled here, which cannot be loaded (flagstone_tools.wasm): ${String(error)}`;
+    throw new LoadError("ENGINE", message, { cause: error });
+  }
+  try {
+    return await tools.complete(payload);
+  } catch (error) {
+    throw new LoadError("SNAPSHOT", error instanceof Error ? error.message : String(error), { cause: error });
   }
 }
 

@@ -1,15 +1,19 @@
 // Browsers, by any bundler: the module comes as JavaScript, which each of them understands without being told.
-import { inlined } from "./inlined.js";
-import { useModule } from "./instance.js";
+import { inlined, inlinedTools } from "./inlined.js";
+import { useModule, type From } from "./instance.js";
 
-useModule(async () => {
-  try {
-    // Required by Node.js, as by Jest for pages: its sandbox cannot import, and jsdom cannot decompress. Elsewhere one of these
-    // is not there.
-    return await process.getBuiltinModule("node:fs/promises").readFile(`${__dirname}/../flagstone_bg.wasm`);
-  } catch {
-    return inlined();
-  }
-});
+function required(file: string, inlined: From): From {
+  return async () => {
+    try {
+      // Required by Node.js, as by Jest for pages: its sandbox cannot import, and jsdom cannot decompress. Elsewhere one of these
+      // is not there.
+      return await process.getBuiltinModule("node:fs/promises").readFile(`${__dirname}/../${file}`);
+    } catch {
+      return inlined();
+    }
+  };
+}
+
+useModule(required("flagstone_bg.wasm", inlined), required("flagstone_tools.wasm", inlinedTools));
 
 export * from "./client.js";

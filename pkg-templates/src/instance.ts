@@ -1,5 +1,5 @@
 // The one instance of the engine's module that all clients share, replaced when it breaks.
-import { readText, type Exports } from "./engine.js";
+import type { Exports } from "./engine.js";
 import type { ModuleSource } from "./module.js";
 
 interface Instance {
@@ -7,7 +7,10 @@ interface Instance {
   readonly exports: Exports;
 }
 
-let source: (() => ModuleSource | Promise<ModuleSource>) | undefined;
+/** Where a module is to be had. */
+export type From = () => ModuleSource | Promise<ModuleSource>;
+
+let source: From | undefined;
 let loading: Promise<Instance> | undefined;
 let current: Instance | undefined;
 let broken = false;
@@ -15,15 +18,20 @@ let broken = false;
 /** Which instance this is. Whatever was made in another is gone. */
 export let generation = 0;
 
-/** Says where to find the module, for the first client that needs it. */
-export function useModule(from: () => ModuleSource | Promise<ModuleSource>): void {
+/** Where what completes snapshots is to be had. */
+export let toolsSource: From | undefined;
+
+/** Says where to find the module, for the first client that needs it, and that which completes snapshots. */
+export function useModule(from: From, tools: From): void {
   source ??= from;
+  toolsSource ??= tools;
 }
 
-/** The same, for a host that brings another one; once an engine is made, that one stays. */
-export function replaceModule(from: () => ModuleSource | Promise<ModuleSource>): void {
+/** The same, for a host that brings others; once an engine is made, that one stays. */
+export function replaceModule(from: From, tools: From): void {
   if (current !== undefined) return;
   source = from;
+  toolsSource = tools;
   loading = undefined;
 }
 
@@ -56,6 +64,14 @@ async function instantiate(): Promise<Instance> {
   if (source === undefined) {
     throw new Error("no engine yet: call init(module) of `flagstone/module` first, or import `flagstone`");
   }
+  return made(await instantiateFrom(source, {}));
+}
+
+/** An instance of a module, wherever it comes from. */
+export async function instantiateFrom(
+  source: From,
+  imports: WebAssembly.Imports,
+): Promise<WebAssembly.WebAssemblyInstantiatedSource> {
   let module = await source();
   if (module instanceof URL) module = await fetch(module);
   // Not `instanceof`: naming `Response` has Node.js load what it fetches with.
@@ -63,23 +79,15 @@ async function instantiate(): Promise<Instance> {
     if (!module.ok) throw new Error(`${module.url} answered ${module.status}`);
     // Of this type it is compiled as it arrives.
     const isStreamed = module.headers.get("content-type")?.toLowerCase() === "application/wasm";
-    if (isStreamed) return made(await WebAssembly.instantiateStreaming(module, IMPORTS));
+    if (isStreamed) return WebAssembly.instantiateStreaming(module, imports);
     module = await module.arrayBuffer();
   }
   // A module makes an instance, and bytes make both.
-  const instance = await WebAssembly.instantiate(module as BufferSource, IMPORTS);
-  return made("module" in instance ? instance : { module, instance });
+  const instance = await WebAssembly.instantiate(module as BufferSource, imports);
+  return "module" in instance ? instance : { module, instance };
 }
 
 const isResponse = (source: object): source is Response => "headers" in source;
-
-/** What the module imports. */
-const IMPORTS = {
-  js: {
-    number: (place: number, length: number) =>
-      current === undefined ? NaN : Number(readText(current.exports.memory, place, length)),
-  },
-};
 
 const made = ({ module, instance }: WebAssembly.WebAssemblyInstantiatedSource): Instance => ({
   module,
@@ -91,7 +99,7 @@ export function exports(): Exports {
   if (current === undefined) throw new Error("the engine is not loaded");
   if (broken) {
     const { module } = current;
-    current = made({ module, instance: new WebAssembly.Instance(module, IMPORTS) });
+    current = made({ module, instance: new WebAssembly.Instance(module) });
     broken = false;
   }
   return current.exports;

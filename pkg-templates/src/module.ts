@@ -1,4 +1,5 @@
 // Hosts that bring the engine's module themselves.
+import { inlinedTools } from "./inlined.js";
 import { load, replaceModule } from "./instance.js";
 
 /**
@@ -9,7 +10,8 @@ export type ModuleSource = object | ArrayBuffer | ArrayBufferView | Response | U
 
 /**
  * Makes the engine from a module of the host's: compiled, or its bytes, or where to get it. Where that fails, it may be called
- * again with another one.
+ * again with another one. `tools` is `flagstone_tools.wasm`, which explains, and compiles snapshots that come uncompiled.
+ * Unless it is brought, it comes as JavaScript, which does not do where compiling is forbidden.
  *
  * ```js
  * import module from "flagstone/flagstone_bg.wasm";
@@ -19,12 +21,15 @@ export type ModuleSource = object | ArrayBuffer | ArrayBufferView | Response | U
  * const flags = await FlagstoneClient.start({ … });
  * ```
  */
-export async function init(module: ModuleSource | Promise<ModuleSource>): Promise<void> {
+export async function init(
+  module: ModuleSource | Promise<ModuleSource>,
+  tools?: ModuleSource | Promise<ModuleSource>,
+): Promise<void> {
   const source = await module;
   if (typeof source !== "object" || (source as unknown) === null) {
     throw new TypeError(`init: expected a WebAssembly.Module, bytes, a Response or a URL, found a ${typeof source}`);
   }
-  replaceModule(() => source);
+  replaceModule(() => source, tools === undefined ? inlinedTools : () => tools);
   await load();
 }
 

@@ -1,15 +1,24 @@
 // Node.js, and what reads its conditions: the module is a file beside this one.
 import { readFile } from "node:fs/promises";
-import { inlined } from "./inlined.js";
+import { inlined, inlinedTools } from "./inlined.js";
+import type { From } from "./instance.js";
 import { server, useRuntime } from "./runtime.js";
 
-useRuntime(server, async () => {
-  try {
-    return await readFile(new URL("./flagstone_bg.wasm", import.meta.url));
-  } catch {
-    // Bundled, and the file left behind.
-    return inlined();
-  }
-});
+function file(url: URL, inlined: From): From {
+  return async () => {
+    try {
+      return await readFile(url);
+    } catch {
+      // Bundled, and the file left behind.
+      return inlined();
+    }
+  };
+}
+
+useRuntime(
+  server,
+  file(new URL("./flagstone_bg.wasm", import.meta.url), inlined),
+  file(new URL("./flagstone_tools.wasm", import.meta.url), inlinedTools),
+);
 
 export * from "./client.js";

@@ -1,6 +1,5 @@
 // What differs between the places where the package runs; each entry point says it once.
-import { useModule } from "./instance.js";
-import type { ModuleSource } from "./module.js";
+import { useModule, type From } from "./instance.js";
 import { webStorage, type SnapshotStorage } from "./storage.js";
 
 /** Where a client runs. */
@@ -58,8 +57,8 @@ function found(): Runtime {
   return typeof document === "undefined" ? server : page;
 }
 
-/** Says where this is, and where to find the module for the first client that needs it. */
-export function useRuntime(from: Runtime, module: () => ModuleSource | Promise<ModuleSource>): void {
+/** Says where this is, and where to find the modules for the first client that needs them. */
+export function useRuntime(from: Runtime, module: From, tools: From): void {
   current ??= from;
-  useModule(module);
+  useModule(module, tools);
 }

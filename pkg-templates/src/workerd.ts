@@ -2,6 +2,10 @@
 import module from "./flagstone_bg.wasm";
 import { worker, useRuntime } from "./runtime.js";
 
-useRuntime(worker, () => module);
+useRuntime(
+  worker,
+  () => module,
+  async () => (await import("./flagstone_tools.wasm")).default,
+);
 
 export * from "./client.js";

@@ -44,7 +44,7 @@ impl std::ops::Not for Truth {
 
 impl Truth {
     /// The name in explanations in JavaScript.
-    #[cfg(all(feature = "wasm", target_arch = "wasm32"))]
+    #[cfg(all(feature = "wasm-tools", target_arch = "wasm32"))]
     pub(crate) fn name(self) -> &'static str {
         match self {
             Truth::True => "true",

@@ -356,9 +356,9 @@ impl Snapshot {
     #[inline]
     pub(crate) fn decide(&self, flag: u32, attributes: &impl Attributes, now: Timestamp, pins: &Pins) -> Outcome {
         // A download has no room for a second copy of what decides.
-        #[cfg(target_arch = "wasm32")]
+        #[cfg(all(feature = "wasm-tools", target_arch = "wasm32"))]
         let nobody = None::<&mut Trace>;
-        #[cfg(not(target_arch = "wasm32"))]
+        #[cfg(not(all(feature = "wasm-tools", target_arch = "wasm32")))]
         let nobody = ();
         Decider::new(self, attributes, now, pins, nobody).decide(flag)
     }

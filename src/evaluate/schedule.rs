@@ -18,7 +18,7 @@ pub enum Membership {
 
 impl Membership {
     /// The name in explanations in JavaScript.
-    #[cfg(all(feature = "wasm", target_arch = "wasm32"))]
+    #[cfg(all(feature = "wasm-tools", target_arch = "wasm32"))]
     pub(crate) fn name(self) -> &'static str {
         match self {
             Membership::Out => "out",

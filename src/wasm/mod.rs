@@ -7,6 +7,7 @@
 //! JavaScript keeps what [`create`] gave it, hands it to one function at a time, and to none after [`discard`]: what the
 //! references here ask for. The module has one thread, and the one function that it calls does not call back.
 
+#[cfg(feature = "wasm-tools")]
 mod explain;
 mod subject;
 #[cfg(test)]
@@ -54,6 +55,8 @@ pub struct Engine {
     last: Option<Outcome>,
     input: Vec<u8>,
     output: String,
+    /// Whether flags with regular expressions are errors.
+    lacks_patterns: bool,
 }
 
 impl Engine {
@@ -75,7 +78,14 @@ pub extern "C" fn create() -> Box<Engine> {
         last: None,
         input: Vec::new(),
         output: String::new(),
+        lacks_patterns: cfg!(not(feature = "regex")),
     })
+}
+
+/// Whether it knows regular expressions.
+#[unsafe(no_mangle)]
+pub extern "C" fn patterns() -> bool {
+    cfg!(feature = "regex")
 }
 
 /// Frees an engine.
@@ -117,7 +127,7 @@ pub extern "C" fn take(engine: &mut Engine, now: f64) -> Taken {
     if engine.gatekeeper.is_held(&payload, engine.snapshot.as_ref()) {
         return Taken::Same;
     }
-    let Ok(snapshot) = Snapshot::from_completed(payload) else { return Taken::Incomplete };
+    let Ok(snapshot) = Snapshot::from_completed(payload, engine.lacks_patterns) else { return Taken::Incomplete };
     match engine.gatekeeper.admit(snapshot, clock(now)) {
         Ok(snapshot) => {
             engine.subject.reset(snapshot.tables.attributes.spans.len());
@@ -220,12 +230,31 @@ pub extern "C" fn evaluateAll(engine: &mut Engine, now: f64) -> *const f64 {
 
 /// Says in the output how a flag is decided for the context written last, step by step, as JSON. False where there is
 /// nothing to explain.
+#[cfg(feature = "wasm-tools")]
 #[unsafe(no_mangle)]
 pub extern "C" fn explain(engine: &mut Engine, flag: u32, now: f64) -> bool {
     let Some(snapshot) = &engine.snapshot else { return false };
     let (_, steps) = snapshot.decide_watched(flag, &engine.subject, clock(now), &engine.pins);
     engine.output = explain::explain(&steps);
     true
+}
+
+/// Has the engine lack what runs regular expressions, as that which it explains does.
+#[cfg(feature = "wasm-tools")]
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "C" fn withoutPatterns(engine: &mut Engine) {
+    engine.lacks_patterns = true;
+}
+
+/// Completes the payload in the input, into the output; where it is no snapshot's, that says why not.
+#[cfg(feature = "wasm-tools")]
+#[unsafe(no_mangle)]
+pub extern "C" fn complete(engine: &mut Engine) -> bool {
+    let completed = crate::snapshot::complete(&engine.input());
+    let is_complete = completed.is_ok();
+    engine.output = completed.unwrap_or_else(|error| LoadError::Snapshot(error).text());
+    is_complete
 }
 
 fn rule_of(outcome: &Outcome) -> i32 {

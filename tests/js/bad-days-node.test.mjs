@@ -400,7 +400,7 @@ test("contexts that throw, and proxies that lie", async () => {
     assert.equal(client.details("enabled", false, context).value, true);
     assert.ok(client.all(context).enabled);
     assert.equal(client.subject(context).boolean("enabled", false), true);
-    assert.equal(client.explain("enabled", context).details.value, true);
+    assert.equal((await client.explain("enabled", context)).details.value, true);
   }
   // Once, however many contexts are none.
   assert.equal(client.warnings.length, 1);

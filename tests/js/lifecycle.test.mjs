@@ -410,7 +410,7 @@ test("pins of a subject are its own", async () => {
     assert.equal(client.details("color", "", user).flagMetadata.step, "onPin");
     assert.notEqual(tester.details("color", "").flagMetadata.step, "onPin");
     assert.equal(tester.all().flag.value, false);
-    assert.equal(tester.explain("flag").steps.at(-1).step, "offPin");
+    assert.equal((await tester.explain("flag")).steps.at(-1).step, "offPin");
   }
 });
 

@@ -35,7 +35,7 @@ const breaks = {
 };
 
 for (const [name, breakIt] of Object.entries(breaks)) {
-  test(`survives ${name}`, (context) => {
+  test(`survives ${name}`, async (context) => {
     const subject = one.subject(user);
     assert.equal(subject.boolean("targeted", false), true);
     const before = memory();
@@ -44,7 +44,7 @@ for (const [name, breakIt] of Object.entries(breaks)) {
     assert.notEqual(memory(), before, "in a new instance");
     assert.deepEqual(one.all(user), expected);
     assert.equal(subject.boolean("targeted", false), true);
-    assert.deepEqual(one.explain("ramped", user).details, expected.ramped);
+    assert.deepEqual((await one.explain("ramped", user)).details, expected.ramped);
     assert.equal(one.version, 3);
     assert.deepEqual(other.details("flag", true).flagMetadata, { version: 8, step: "onPin" }, "so do others");
   });

@@ -38,7 +38,7 @@ for (const { name, names = fivePlans, variables, refused, unfit, results = [] } 
     const flags = await starting;
     for (const { flag, key, ...expected } of results) {
       const context = key === "" ? {} : { targetingKey: key };
-      const { variant, reason, flagMetadata } = flags.explain(flag, context).details;
+      const { variant, reason, flagMetadata } = (await flags.explain(flag, context)).details;
       const { pinnedBy } = flagMetadata;
       const found = pinnedBy === undefined ? { variant, reason } : { variant, reason, pinnedBy };
       assert.deepEqual(found, expected, `${flag} for ${key}`);

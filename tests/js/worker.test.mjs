@@ -29,7 +29,7 @@ const worker = `
       }
       const flags = await FlagstoneClient.start(options);
       const all = contexts.map((context) => flags.all(context));
-      const steps = contexts.map((context) => flags.explain("ramped", context).steps);
+      const steps = await Promise.all(contexts.map(async (context) => (await flags.explain("ramped", context)).steps));
       const answer = { error: flags.error?.code, id: flags.anonymousId(), all, steps };
       await flags.close();
       return Response.json(answer);
@@ -66,7 +66,8 @@ test("evaluates as Node.js does", async () => {
   const client = await FlagstoneClient.start(options);
   const plain = (value) => JSON.parse(JSON.stringify(value));
   assert.deepEqual(all, plain(contexts.map((context) => client.all(context))));
-  assert.deepEqual(steps, plain(contexts.map((context) => client.explain("ramped", context).steps)));
+  const explained = contexts.map(async (context) => (await client.explain("ramped", context)).steps);
+  assert.deepEqual(steps, plain(await Promise.all(explained)));
 });
 
 test("checks signatures", async () => {

@@ -4,6 +4,7 @@
 //! knows, one flag killed with everything, −0, numbers past 2^53) is patched into the payload afterwards.
 
 use super::random::Random;
+use flagstone::snapshot::complete;
 use flagstone::snapshot::definitions::{Definitions, FlagState, Kill, Options, Problem, Source, State, compile};
 use flagstone::{Audience, FlagType, Timestamp};
 use serde_json::{Map, Value, json};
@@ -53,8 +54,15 @@ pub(super) fn snapshots(seed: u64) -> Vec<Generated> {
             let payload = compile(&definitions, &state(), &options).unwrap_or_else(|problems| refused(&problems));
             let mut payload: Value = serde_json::from_str(&payload).expect("a payload is JSON");
             patch(&mut payload);
+            payload.as_object_mut().expect("a payload is an object").remove("compiled");
             let flags = payload["flags"].as_object().expect("a payload has flags");
-            Generated { audience, questions: questions(flags), payload: payload.to_string() }
+            let questions = questions(flags);
+            // As it is published, and as somebody else wrote it: browsers then compile it.
+            let payload = match audience {
+                Audience::Server => complete(&payload.to_string()).expect("it is a snapshot's"),
+                Audience::Client => payload.to_string(),
+            };
+            Generated { audience, questions, payload }
         })
         .into()
 }

@@ -11,9 +11,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 impl Snapshot {
     /// Reads what was compiled from a document, if that is its last member, is of a format that this engine knows, and was compiled
-    /// from this very document; else gives the document back. Variants' values are left to whoever asks.
-    pub(crate) fn from_completed(payload: String) -> Result<Self, String> {
-        match read(&payload) {
+    /// from this very document; else gives the document back. Variants' values are left to whoever asks. Without what runs
+    /// regular expressions, flags that have them are errors.
+    pub(crate) fn from_completed(payload: String, lacks_patterns: bool) -> Result<Self, String> {
+        match read(&payload, lacks_patterns) {
             Some((mut snapshot, pool)) => {
                 snapshot.document_length = payload.len();
                 let mut text = payload;
@@ -32,7 +33,7 @@ impl Snapshot {
 const PATTERNS: &str = "matches";
 
 /// The snapshot without its text, and what follows the document in that.
-fn read(payload: &str) -> Option<(Snapshot, String)> {
+fn read(payload: &str, lacks_patterns: bool) -> Option<(Snapshot, String)> {
     let rest = payload.strip_suffix("\"}}")?;
     let bytes = base64url::decode(&rest[rest.rfind('"')? + 1..])?;
     let mut reader = Reader {
@@ -58,7 +59,7 @@ fn read(payload: &str) -> Option<(Snapshot, String)> {
         return None;
     }
     reader.pool = reader.inline();
-    if cfg!(not(feature = "regex")) {
+    if lacks_patterns {
         let start = (payload.len() + reader.pool.len()) as u32;
         reader.lacking = Some(Span { start, length: PATTERNS.len() as u32 });
         reader.pool.push_str(PATTERNS);
@@ -324,6 +325,7 @@ impl Reader<'_> {
             return flag;
         }
         if self.flag() {
+            // Where there are no regular expressions.
             flag.unsupported = self.lacking;
         }
         flag.bucket_by = self.attribute();

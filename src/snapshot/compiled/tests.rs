@@ -11,7 +11,8 @@ fn payload(audience: Audience) -> String {
 }
 
 fn both(payload: &str) -> (Snapshot, Snapshot) {
-    let completed = Snapshot::from_completed(payload.to_owned()).unwrap_or_else(|_| panic!("it is not complete"));
+    let completed =
+        Snapshot::from_completed(payload.to_owned(), false).unwrap_or_else(|_| panic!("it is not complete"));
     (Snapshot::from_payload(payload).unwrap(), completed)
 }
 
@@ -61,6 +62,13 @@ fn what_was_compiled_decides_as_the_document_does() {
 }
 
 #[test]
+fn without_regular_expressions_flags_that_have_them_are_errors() {
+    let snapshot = Snapshot::from_completed(payload(Audience::Server), true).unwrap();
+    let unsupported = |id: usize| snapshot.tables.flags[id].unsupported.map(|name| snapshot.text(name));
+    assert_eq!([unsupported(0), unsupported(1)], [Some("matches"), None]);
+}
+
+#[test]
 fn what_is_completed_says_so_once() {
     let payload = payload(Audience::Client);
     assert_eq!(payload.matches("\"compiled\"").count(), 1);
@@ -71,14 +79,14 @@ fn what_is_completed_says_so_once() {
         assert_eq!(complete(&without).unwrap(), payload);
     }
     assert!(complete(&first).unwrap().contains("\"compiled\":{\"created\""));
-    assert!(Snapshot::from_completed(complete(&first).unwrap()).is_ok());
+    assert!(Snapshot::from_completed(complete(&first).unwrap(), false).is_ok());
     assert!(complete("{}").is_err());
 }
 
 #[test]
 fn another_document_or_format_is_not_read() {
     let payload = payload(Audience::Server);
-    let refused = |payload: &str| Snapshot::from_completed(payload.to_owned()).is_err();
+    let refused = |payload: &str| Snapshot::from_completed(payload.to_owned(), false).is_err();
     assert!(!refused(&payload));
     // Somebody edited the flags, or what stands between them and the stream.
     for (before, after) in [
@@ -110,10 +118,10 @@ fn no_stream_breaks_what_reads_it() {
     for place in start..end {
         for character in ["A", "B", "_", "f", ""] {
             let changed = [&payload[..place], character, &payload[place + 1..]].concat();
-            read += u32::from(Snapshot::from_completed(changed).is_ok());
+            read += u32::from(Snapshot::from_completed(changed, false).is_ok());
         }
         let cut = [&payload[..place], "\"}}"].concat();
-        assert!(Snapshot::from_completed(cut).is_err());
+        assert!(Snapshot::from_completed(cut, false).is_err());
     }
     assert!(read > 0, "some changes say something else");
 }

@@ -1,0 +1,98 @@
+// What a page seldom needs: explanations, and what the engine evaluates for snapshots that come without it, written by hand or by
+// a test, changed by environment variables, or published for engines of another version. Loaded when it is needed.
+import { Engine, readText, type Exports } from "./engine.js";
+import type { Pins, Subject } from "./host.js";
+import { exports, instantiateFrom, toolsSource } from "./instance.js";
+
+/** A snapshot that was taken. */
+export interface Held {
+  readonly environment: string;
+  readonly audience: string;
+  readonly payload: Uint8Array;
+  /** When it was taken. */
+  readonly now: number;
+}
+
+/** What the module exports beside what engines do. */
+interface ToolsExports extends Exports {
+  complete(engine: number): number;
+  explain(engine: number, flag: number, now: number): number;
+  withoutPatterns(engine: number): void;
+}
+
+/** An engine that does more. */
+class ToolsEngine extends Engine<ToolsExports> {
+  complete(payload: Uint8Array): Uint8Array<ArrayBuffer> {
+    this.give(payload);
+    const isComplete = this.exports.complete(this.at) !== 0;
+    if (!isComplete) throw new Error(this.read());
+    const { exports, at } = this;
+    return new Uint8Array(exports.memory.buffer, exports.output(at) >>> 0, exports.outputLength(at) >>> 0).slice();
+  }
+
+  explain(flag: number, now: number): unknown {
+    this.exports.explain(this.at, flag, now);
+    return JSON.parse(this.read());
+  }
+
+  /** Has it know what the client's engine knows. */
+  likeness(): void {
+    if (exports().patterns() === 0) this.exports.withoutPatterns(this.at);
+  }
+}
+
+let loading: Promise<WebAssembly.Module> | undefined;
+let explainer: { readonly of: Held; readonly engine: ToolsEngine } | undefined;
+
+/** An engine in an instance of its own. */
+async function makeEngine(environment: string, audience: string): Promise<ToolsEngine> {
+  if (toolsSource === undefined) throw new Error("the host did not say where flagstone_tools.wasm is");
+  loading ??= instantiateFrom(toolsSource, { js: { number: Number } }).then(({ module }) => module);
+  let module: WebAssembly.Module;
+  try {
+    module = await loading;
+  } catch (error) {
+    // So that the next one tries again.
+    loading = undefined;
+    throw error;
+  }
+  const number = (place: number, length: number): number => Number(readText(made.memory, place, length));
+  const instance = await WebAssembly.instantiate(module, { js: { number } });
+  const made = instance.exports as unknown as ToolsExports;
+  return new ToolsEngine(made, environment, audience);
+}
+
+/** Makes sure that they can be had. */
+export async function load(): Promise<void> {
+  await makeEngine("", "");
+}
+
+/**
+ * A payload with what the engine evaluates.
+ *
+ * @throws Where it is no snapshot's.
+ */
+export async function complete(payload: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+  // Its memory goes with it.
+  return (await makeEngine("", "")).complete(payload);
+}
+
+/** The steps of the precedence for a flag, by its number, as `ExplainedStep` is serialised. */
+export async function explain(held: Held, pins: Pins, subject: Subject, flag: number, now: number): Promise<unknown> {
+  if (explainer?.of !== held) {
+    const engine = await makeEngine(held.environment, held.audience);
+    engine.likeness();
+    engine.take(held.payload, held.now);
+    explainer = { of: held, engine };
+  }
+  const { engine } = explainer;
+  try {
+    engine.pin(pins);
+    engine.write(subject);
+    return engine.explain(flag, now);
+  } catch (error) {
+    // It may be broken.
+    explainer = undefined;
+    throw error;
+  }
+}
