@@ -284,8 +284,8 @@ function showUser() {
   remember();
   const question = { flag: $("flag").value, context, now: Date.now() };
   answer.awaitServer(PATIENCE_MS);
-  explainHere(question);
-  askServer({ ...question, snapshot: held.server });
+  const explained = awaited(explainHere(question));
+  askServer({ ...question, snapshot: held.server }, explained);
 }
 
 const explainHere = newest(async (signal, { flag, context, now }) => {
@@ -295,9 +295,12 @@ const explainHere = newest(async (signal, { flag, context, now }) => {
   answer.showBrowser(explanation, `In this browser ${why}.`);
 });
 
-const askServer = newest(async (signal, question) => {
+const askServer = newest(async (signal, question, explained) => {
   try {
-    answer.showServer(await ask("evaluate", question, signal));
+    const evaluated = await ask("evaluate", question, signal);
+    await explained;
+    signal.throwIfAborted();
+    answer.showServer(evaluated);
   } catch (error) {
     signal.throwIfAborted();
     answer.showServer(undefined, `${error.message}.`);
@@ -309,7 +312,19 @@ function showCrowd() {
   const attributes = readContext();
   if (!held?.engines || !attributes || $("flag").value === "") return;
   const contextOf = (key) => ({ ...attributes, targetingKey: key });
-  surveyCrowd({ snapshot: held.server, flag: $("flag").value, now: Date.now(), contextOf });
+  awaited(surveyCrowd({ snapshot: held.server, flag: $("flag").value, now: Date.now(), contextOf }));
+}
+
+let pending = 0;
+
+/** Says of the results that they are about to change, until they did. */
+async function awaited(work) {
+  $("results").ariaBusy = String(++pending > 0);
+  try {
+    await work;
+  } finally {
+    $("results").ariaBusy = String(--pending > 0);
+  }
 }
 
 const surveyCrowd = newest(async (signal, question) => {

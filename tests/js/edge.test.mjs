@@ -11,12 +11,13 @@ import { envelope, flags, keyPair, snapshot } from "./support/sign.mjs";
 const production = keyPair();
 const worker = `
   import engine from "./flagstone_bg.wasm";
+  import tools from "./flagstone_tools.wasm";
   import { FlagstoneClient, init } from "./module.js";
   let flags;
   export default {
     async fetch(request) {
       const options = await request.json();
-      await init(engine);
+      await init(engine, tools);
       flags ??= await FlagstoneClient.start(options);
       if (options.refresh) await flags.refresh();
       return Response.json({ version: flags.version ?? null, state: flags.state });

@@ -51,11 +51,11 @@ before(async () => {
     modulesRoot: "/",
     modules: [
       { type: "ESModule", path: "/worker.js", contents: outputFiles[0].text },
-      {
+      ...["flagstone_bg.wasm", "flagstone_tools.wasm"].map((file) => ({
         type: "CompiledWasm",
-        path: "/flagstone_bg.wasm",
-        contents: readFileSync(join(folder, "node_modules/flagstone/flagstone_bg.wasm")),
-      },
+        path: `/${file}`,
+        contents: readFileSync(join(folder, "node_modules/flagstone", file)),
+      })),
     ],
   });
 });

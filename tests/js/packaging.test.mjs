@@ -104,6 +104,8 @@ async function openBuilt(folder, { script, prepare } = {}) {
   }
 }
 
+/** The engine; and its tools, for nobody has compiled the snapshot. */
+const MODULES = 2;
 const engines = (requests) => requests.filter((path) => path.endsWith(".wasm"));
 const inlined = (requests) => requests.filter((path) => /inlined/.test(path));
 
@@ -137,7 +139,7 @@ async function esbuildBuild(folder, rest) {
 
 test("Vite, built: the engine is an asset", async () => {
   const requests = await openBuilt(await viteBuild(site()));
-  assert.equal(engines(requests).length, 1);
+  assert.equal(engines(requests).length, MODULES);
   assert.deepEqual(inlined(requests), []);
 });
 
@@ -155,7 +157,7 @@ test("Vite's development server, with dependencies bundled before", async () => 
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
     const requests = await open(`http://127.0.0.1:${server.address().port}/`);
     assert.ok(requests.includes("/node_modules/.vite/deps/flagstone.js"));
-    assert.equal(inlined(requests).length, 1);
+    assert.equal(inlined(requests).length, MODULES);
   } finally {
     server.close();
     await development.close();
@@ -165,7 +167,7 @@ test("Vite's development server, with dependencies bundled before", async () => 
 test("webpack: the engine is an asset", async () => {
   const built = await webpackBuild(site());
   const requests = await openBuilt(built, { script: '<script src="main.js"></script>' });
-  assert.equal(engines(requests).length, 1);
+  assert.equal(engines(requests).length, MODULES);
   assert.deepEqual(inlined(requests), []);
 });
 
@@ -173,7 +175,7 @@ test("webpack, in development and from CommonJS", async () => {
   const main = 'const { FlagstoneClient } = require("flagstone");' + use('"/client.json"') + SHOW;
   const built = await webpackBuild(site({ "main.cjs": main }), { entry: "./main.cjs", mode: "development" });
   const requests = await openBuilt(built, { script: '<script src="main.js"></script>' });
-  assert.equal(inlined(requests).length, 1);
+  assert.equal(inlined(requests).length, MODULES);
 });
 
 test("esbuild, told nothing", async () => {
@@ -182,7 +184,7 @@ test("esbuild, told nothing", async () => {
   await openBuilt(built, { script: '<script src="main.js"></script>' });
   const script = '<script type="module" src="main.js"></script>';
   await esbuildBuild(folder, { format: "esm", splitting: true, outdir: "split" });
-  assert.equal(inlined(await openBuilt(join(folder, "split"), { script })).length, 1);
+  assert.equal(inlined(await openBuilt(join(folder, "split"), { script })).length, MODULES);
 });
 
 test("in a web worker", async () => {
@@ -198,8 +200,8 @@ test("in a web worker", async () => {
 test("a server that has lost the engine's file sends its page instead: the engine comes inlined", async () => {
   const lose = (tab) => tab.route("**/*.wasm", (route) => route.fulfill({ contentType: "text/html", body: page("") }));
   const requests = await openBuilt(await viteBuild(site()), { prepare: lose });
-  assert.equal(engines(requests).length, 1);
-  assert.equal(inlined(requests).length, 1);
+  assert.equal(engines(requests).length, MODULES);
+  assert.equal(inlined(requests).length, MODULES);
 });
 
 // The ways that the README tells to those who serve the engine themselves.
@@ -384,7 +386,7 @@ test("workerd, bundled with its conditions: the engine comes compiled", async ()
     loader: { ".wasm": "copy" },
   });
   const files = readdirSync(built);
-  assert.equal(files.length, 2, "a script and a module");
+  assert.equal(files.length, 1 + MODULES, "a script and the modules");
   const miniflare = new Miniflare({
     cf: false,
     compatibilityDate: "2026-01-01",
@@ -523,12 +525,17 @@ test("each condition has its file", () => {
   }
 });
 
-test("what is inlined is the engine", async () => {
+test("what is inlined is the engine and its tools", async () => {
   const folder = project();
   for (const variant of ["", "slim/"]) {
     const place = join(folder, "node_modules/flagstone", variant);
-    const { default: text } = await import(join(place, "flagstone_inlined.js"));
-    assert.deepEqual(gunzipSync(Buffer.from(text, "base64")), readFileSync(join(place, "flagstone_bg.wasm")));
+    for (const [inlined, wasm] of [
+      ["flagstone_inlined.js", "flagstone_bg.wasm"],
+      ["flagstone_tools_inlined.js", "flagstone_tools.wasm"],
+    ]) {
+      const { default: text } = await import(join(place, inlined));
+      assert.deepEqual(gunzipSync(Buffer.from(text, "base64")), readFileSync(join(place, wasm)));
+    }
   }
 });
 
@@ -542,7 +549,7 @@ test("the tarball holds what a user needs and nothing else", () => {
   for (const name of names) {
     assert.match(
       name,
-      /^(slim\/)?(cjs\/)?[\w-]+\.(js|d\.ts)$|^(slim\/)?(cjs\/package\.json|flagstone_bg\.wasm)$|^(package\.json|README\.md|LICENSE-\w+)$/,
+      /^(slim\/)?(cjs\/)?[\w-]+\.(js|d\.ts)$|^(slim\/)?(cjs\/package\.json|flagstone_(bg|tools)\.wasm)$|^(package\.json|README\.md|LICENSE-\w+)$/,
     );
   }
   for (const member of ["private", "scripts", "devDependencies"]) assert.equal(manifest[member], undefined);

@@ -73,6 +73,19 @@ after(async () => {
 });
 
 const state = (on, name) => on.waitForSelector(`#state[data-state="${name}"]`);
+/** Until what is shown is what was asked for. */
+const settled = (on) => on.waitForFunction(() => document.querySelector("#results").ariaBusy !== "true");
+
+async function choose(on, flag) {
+  await on.locator("#flag").selectOption(flag);
+  await settled(on);
+}
+
+async function type(on, context) {
+  await on.locator("#context").fill(context);
+  await settled(on);
+}
+
 const verdict = (on, name) => on.waitForSelector(`#verdict[data-verdict="${name}"]`);
 
 /** Opens definitions as files, and waits until they are the ones shown. */
@@ -112,7 +125,7 @@ test("begins with the demo's definitions, on both engines", async () => {
 
 test("every flag and every preset has the same result on both engines", async () => {
   for (const flag of await page.$$eval("#flag option", (options) => options.map(({ value }) => value))) {
-    await page.locator("#flag").selectOption(flag);
+    await choose(page, flag);
     await verdict(page, "same");
   }
   for (const preset of await page.$$eval("#preset option:enabled", (options) => options.map(({ value }) => value))) {
@@ -125,7 +138,7 @@ test("every flag and every preset has the same result on both engines", async ()
 
 test("raising the slider only lets users in", async () => {
   await define(page, FLAGS);
-  await page.locator("#flag").selectOption("gateway");
+  await choose(page, "gateway");
   let before = new Set();
   for (const percent of [0, 0.1, 1, 5, 10, 25, 50, 75, 99.9, 100]) {
     await slide(percent);
@@ -156,41 +169,42 @@ test("what is defined shows, and the engine serves it", async () => {
 });
 
 test("a flag at 0 % shows who would be in", async () => {
-  await page.locator("#flag").selectOption("waiting");
+  await choose(page, "waiting");
   assert.deepEqual(await shownIn(), []);
   await slide(30);
   assert.ok((await shownIn()).length > 240);
 });
 
 test("a flag that no percent decides says so", async () => {
-  await page.locator("#flag").selectOption("everyone");
+  await choose(page, "everyone");
   assert.ok(await page.locator("#ramp").isHidden());
   assert.match(await page.locator("#summary").innerText(), /^No percent decides/);
-  await page.locator("#flag").selectOption("colour");
+  await choose(page, "colour");
   assert.match(await page.locator("#legend").innerText(), /^\d+ blue\s+\d+ red$/);
 });
 
 test("attributes count, for one user and for all", async () => {
-  await page.locator("#flag").selectOption("staff");
-  await page.locator("#context").fill('{"targetingKey": "user-42", "staff": true}');
+  await choose(page, "staff");
+  await type(page, '{"targetingKey": "user-42", "staff": true}');
   assert.match(await page.locator("#browser .result").innerText(), /true[^]*TARGETING_MATCH[^]*staff/);
   await verdict(page, "same");
   assert.equal(await page.locator("#grid .fixed").count(), 1000);
-  await page.locator("#context").fill('{"staff": ');
+  await type(page, '{"staff": ');
   assert.match(await page.locator("#context-error").innerText(), /no JSON/);
-  await page.locator("#context").fill("[]");
+  await type(page, "[]");
   assert.match(await page.locator("#context-error").innerText(), /object/);
-  await page.locator("#context").fill('{"targetingKey": "user-42"}');
+  await type(page, '{"targetingKey": "user-42"}');
   assert.equal(await page.locator("#context-error").innerText(), "");
   assert.equal(await page.locator("#grid .fixed").count(), 0);
 });
 
 test("the keyboard reaches every user", async () => {
-  await page.locator("#flag").selectOption("gateway");
+  await choose(page, "gateway");
   await page.locator("#grid").focus();
   await page.keyboard.press("Home");
   for (const key of ["ArrowRight", "ArrowRight", "ArrowDown"]) await page.keyboard.press(key);
   await page.keyboard.press("Enter");
+  await settled(page);
   assert.equal(await page.locator("#context").inputValue(), '{"targetingKey": "user-52"}');
   assert.equal(await page.locator("#grid").getAttribute("aria-activedescendant"), "user-52");
   const last = page.locator("#steps .decided").last();
@@ -200,7 +214,7 @@ test("the keyboard reaches every user", async () => {
 });
 
 test("a flag that no client receives is shown from the servers' snapshot", async () => {
-  await page.locator("#flag").selectOption("inner");
+  await choose(page, "inner");
   assert.match(await page.locator("#browser-source").innerText(), /no client receives this flag/);
   await verdict(page, "same");
   assert.ok((await shownIn()).length > 200);
@@ -208,7 +222,7 @@ test("a flag that no client receives is shown from the servers' snapshot", async
 
 test("the server's engine gives each of them the same", async () => {
   for (const flag of ["gateway", "staff", "colour", "inner"]) {
-    await page.locator("#flag").selectOption(flag);
+    await choose(page, flag);
     await page.waitForSelector("#comparison.good");
     assert.equal(await page.locator("#grid .differs").count(), 0);
   }
@@ -221,7 +235,7 @@ test("what a schedule decides changes when it is due", async () => {
     page,
     `flags:\n  later: {client: true, salt: later-1, default: {ramp: {schedule: ${schedule}, serve: on}}}\n`,
   );
-  await page.locator("#context").fill('{"targetingKey": "user-1"}');
+  await type(page, '{"targetingKey": "user-1"}');
   const shows = (text) =>
     page.waitForFunction((text) => document.querySelector("#browser .value").textContent === text, text);
   await shows("false");
@@ -235,8 +249,8 @@ test("what a schedule decides changes when it is due", async () => {
 // --- the explanation ------------------------------------------------------------------------------------------------
 
 test("explains according to either engine", async () => {
-  await page.locator("#flag").selectOption("staff");
-  await page.locator("#context").fill('{"targetingKey": "user-1", "staff": "yes"}');
+  await choose(page, "staff");
+  await type(page, '{"targetingKey": "user-1", "staff": "yes"}');
   await verdict(page, "same");
   const browsers = await page.locator("#steps").innerText();
   assert.match(browsers, /A rule\s*passed[^]*is unknown[^]*The default\s*decides/);
@@ -248,7 +262,7 @@ test("explains according to either engine", async () => {
 // --- problems in place ----------------------------------------------------------------------------------------------
 
 test("shows problems where they are, and goes there", async () => {
-  await page.locator("#flag").selectOption("gateway");
+  await choose(page, "gateway");
   const before = await page.locator("#browser .result").innerText();
   await page.locator("#text").fill(WRONG);
   await state(page, "errors");
@@ -387,7 +401,7 @@ test("files are added and removed; without any text there is a way to begin", as
 
 test("shows loudly where the engines differ", async () => {
   await define(page, FLAGS);
-  await page.locator("#flag").selectOption("gateway");
+  await choose(page, "gateway");
   await page.route("**/evaluate", async (route) => {
     const answer = await (await route.fetch()).json();
     const { targetingKey } = route.request().postDataJSON().context;
@@ -395,7 +409,7 @@ test("shows loudly where the engines differ", async () => {
     await route.fulfill({ json: answer });
   });
   // Two users change places, so that the counts of all stay the same.
-  await page.locator("#context").fill('{"targetingKey": "user-6"}');
+  await type(page, '{"targetingKey": "user-6"}');
   const on = await page.locator("#grid .stays").first().getAttribute("id");
   await page.route("**/simulate", async (route) => {
     const answer = await (await route.fetch()).json();
@@ -407,7 +421,7 @@ test("shows loudly where the engines differ", async () => {
     for (const variant of answer.variants) variant.users += variant.name === "on" ? more : -more;
     await route.fulfill({ json: answer });
   });
-  await page.locator("#context").fill('{"targetingKey": "user-7"}');
+  await type(page, '{"targetingKey": "user-7"}');
   await verdict(page, "differ");
   assert.match(await page.locator("#verdict").innerText(), /differ in value and variant/);
   assert.equal(await page.locator("#server .differs").count(), 2);
@@ -418,7 +432,7 @@ test("shows loudly where the engines differ", async () => {
   assert.deepEqual(marked.sort(), [on, "user-7"].sort());
   await page.unroute("**/evaluate");
   await page.unroute("**/simulate");
-  await page.locator("#context").fill('{"targetingKey": "user-8"}');
+  await type(page, '{"targetingKey": "user-8"}');
   await verdict(page, "same");
   await page.waitForSelector("#comparison.good");
   assert.equal(await page.locator("#grid .differs").count(), 0);
@@ -503,8 +517,8 @@ test("shows that it works where that takes long", async () => {
 
 test("a link shows somebody else the same", async () => {
   await define(page, { "first.yaml": FLAGS, "ngày.yaml": "flags: {second: {salt: second-1, default: on}}\n" });
-  await page.locator("#flag").selectOption("staff");
-  await page.locator("#context").fill('{"targetingKey": "ngày", "staff": true}');
+  await choose(page, "staff");
+  await type(page, '{"targetingKey": "ngày", "staff": true}');
   await page.locator("#share").click();
   await page.waitForFunction(() => /link is copied/.test(document.querySelector("#notice-text").textContent));
   const link = await page.evaluate(() => navigator.clipboard.readText());
@@ -522,7 +536,7 @@ test("a link shows somebody else the same", async () => {
   assert.equal(await other.locator("#context").inputValue(), '{"targetingKey": "ngày", "staff": true}');
   assert.match(await other.locator("#browser .result").innerText(), /TARGETING_MATCH/);
   // A reload brings back what was changed since.
-  await other.locator("#flag").selectOption("second");
+  await choose(other, "second");
   await other.waitForFunction((link) => location.href !== link, link);
   await other.reload();
   await state(other, "good");
@@ -548,11 +562,11 @@ test("a link shows somebody else the same", async () => {
 
 test("says that the server is gone, goes on with what it has, and recovers", async () => {
   await define(page, FLAGS);
-  await page.locator("#flag").selectOption("gateway");
+  await choose(page, "gateway");
   await verdict(page, "same");
   await server.stop();
   try {
-    await page.locator("#context").fill('{"targetingKey": "user-9"}');
+    await type(page, '{"targetingKey": "user-9"}');
     await page.waitForSelector("#gone:not([hidden])");
     assert.match(await page.locator("#server .result").innerText(), /does not answer/);
     assert.equal(await page.locator("#browser .value").innerText(), "false");
@@ -561,7 +575,7 @@ test("says that the server is gone, goes on with what it has, and recovers", asy
     assert.match(await page.locator("#counts").innerText(), /^Not checked/);
     assert.match(await page.locator("#state").innerText(), /last good definitions/);
     // The engine in the browser needs nobody.
-    await page.locator("#flag").selectOption("everyone");
+    await choose(page, "everyone");
     assert.equal(await page.locator("#browser .value").innerText(), "true");
     assert.deepEqual(await violations(page), []);
   } finally {
