@@ -336,14 +336,12 @@ impl<'s> Writer<'s> {
             Condition::Test(attribute, operator) => return self.test(attribute, operator),
         };
         self.bytes.push(kind);
-        let parts = || {
-            std::iter::successors(Some(at + 1), |&part| Some(end_of(conditions, part)))
-                .take_while(move |&part| part < end)
-        };
-        self.number(parts().count());
-        for part in parts() {
-            self.condition(part);
+        let (mut parts, mut part) = (Vec::new(), at + 1);
+        while part < end {
+            parts.push(part);
+            part = end_of(conditions, part);
         }
+        self.run(&parts, |writer, &part| writer.condition(part));
     }
 
     fn test(&mut self, attribute: AttributeId, operator: Operator) {
