@@ -67,8 +67,8 @@ export const keyMissingOf = (packed: number): boolean => ((packed >>> 24) & 1) =
 export const isBoundInTime = (packed: number): boolean => ((packed >>> 25) & 1) === 1;
 export const isError = (packed: number): boolean => (packed & 0xf0000) !== 0;
 
-/** How many numbers `evaluateAll` gives a flag: the packed result, the rule's index, and until when. */
-export const NUMBERS_A_FLAG = 3;
+/** How many numbers `evaluateAll` gives a flag: the packed result, and the index of the rule that decided, or −1. */
+export const NUMBERS_A_FLAG = 2;
 
 /** A flag as the engine describes it. */
 export interface Flag {
@@ -84,6 +84,15 @@ export interface Flag {
   readonly rules: readonly string[];
   /** The numbers of the attributes that evaluating it may read: one array for all flags that read the same. */
   readonly reads: readonly number[];
+  /** What was said of results that no clock changes, each made once. */
+  readonly known: Known[];
+}
+
+/** A result in numbers, and in full. */
+export interface Known {
+  readonly packed: number;
+  readonly rule: number;
+  readonly details: object;
 }
 
 /** A snapshot as the engine describes it. */
@@ -110,7 +119,7 @@ export function readDescription(json: string): Description {
     const list = numbers.join();
     const reads = lists.get(list) ?? numbers;
     lists.set(list, reads);
-    flags.set(key, { key, index, type, variants, values, rules, reads });
+    flags.set(key, { key, index, type, variants, values, rules, reads, known: [] });
   });
   return { ...raw, flags };
 }

@@ -113,9 +113,9 @@ export class Engine {
   }
 
   /** The results of so many flags, in numbers: see `codes.ts`. */
-  evaluateAll(numbers: number, now: number): Float64Array {
+  evaluateAll(numbers: number, now: number): Int32Array {
     const place = this.exports.evaluateAll(this.at, now) >>> 0;
-    return new Float64Array(this.exports.memory.buffer, place, numbers);
+    return new Int32Array(this.exports.memory.buffer, place, numbers).slice();
   }
 
   /** The steps of the precedence, as JSON. */

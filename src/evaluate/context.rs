@@ -265,6 +265,7 @@ impl<'a> Attribute<'a> {
     /// What a user is bucketed by: text as it is, or a whole number's decimal digits, which are written into `digits`. `None` for
     /// everything that cannot be a key and so counts as missing.
     #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn key<'k>(self, digits: &'k mut Digits) -> Option<&'k str>
     where
         'a: 'k,

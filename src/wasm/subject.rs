@@ -47,6 +47,7 @@ impl Subject {
 
 impl Attributes for Subject {
     #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn attribute(&self, _: &Snapshot, id: AttributeId) -> Attribute<'_> {
         match self.places.get(usize::from(id)) {
             None | Some(0) => Attribute::Missing,
@@ -69,6 +70,7 @@ impl<'b> Encoded<'b> {
         (0..count).map_while(|_| self.value()).any(wanted)
     }
 
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn value(&mut self) -> Option<Attribute<'b>> {
         let [tag] = self.take()?;
         Some(match tag {
@@ -93,10 +95,12 @@ impl<'b> Encoded<'b> {
         })
     }
 
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn length(&mut self) -> Option<usize> {
         self.take().map(|bytes| u32::from_le_bytes(bytes) as usize)
     }
 
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let taken = self.bytes.get(self.at..)?.first_chunk::<N>()?;
         self.at += N;
