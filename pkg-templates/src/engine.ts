@@ -17,6 +17,7 @@ export interface Exports {
   unpin(engine: number): void;
   buffer(engine: number, bytes: number): number;
   places(engine: number): number;
+  forget(engine: number): void;
   evaluate(engine: number, flag: number, now: number): number;
   rule(engine: number): number;
   until(engine: number): number;
@@ -47,7 +48,12 @@ export class Engine {
   constructor(exports: Exports, environment: string, audience: string) {
     this.exports = exports;
     const at = (this.at = exports.create());
-    this.encoder = new Encoder(exports.memory, (bytes) => exports.buffer(at, bytes) >>> 0);
+    this.encoder = new Encoder(exports.memory, {
+      grow: (bytes) => exports.buffer(at, bytes) >>> 0,
+      forget: () => {
+        exports.forget(at);
+      },
+    });
     this.give(new TextEncoder().encode(environment));
     exports.bind(at, Number(audience === "server"));
   }

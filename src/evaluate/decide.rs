@@ -430,8 +430,9 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
             &Condition::Any { end } => self.fold(at + 1, end, owner, Truth::False, Truth::or),
             Condition::Not { .. } => !self.condition(at + 1, owner),
             &Condition::Segment(id) => self.segment(id),
-            &Condition::Test(attribute, ref operator) => {
-                snapshot.test(operator, self.attributes.attribute(snapshot, attribute), owner)
+            &Condition::Test(id, ref operator) => {
+                let attributes = self.attributes;
+                attributes.tested(at, id, || snapshot.test(operator, attributes.attribute(snapshot, id), owner))
             }
         };
         self.found(|snapshot| Finding::Condition { json: snapshot.condition_json(at).to_owned(), truth });

@@ -141,7 +141,7 @@ pub extern "C" fn take(engine: &mut Engine, now: f64) -> Taken {
             };
         }
     };
-    engine.subject.reset(snapshot.tables.attributes.spans.len());
+    engine.subject.reset(&snapshot.tables);
     engine.output = describe::describe(&snapshot, engine.snapshot.as_ref());
     engine.snapshot = Some(snapshot);
     Taken::New
@@ -189,6 +189,12 @@ pub extern "C" fn buffer(engine: &mut Engine, bytes: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 pub extern "C" fn places(engine: &mut Engine) -> *mut u32 {
     engine.subject.places()
+}
+
+/// Says that from now on other values are written where earlier ones stand, from the buffer's start.
+#[unsafe(no_mangle)]
+pub extern "C" fn forget(engine: &mut Engine) {
+    engine.subject.forget();
 }
 
 /// Evaluates a flag for the context written last. The result is packed (see [`pack`]); [`rule`] and [`until`] say more.

@@ -1,8 +1,10 @@
 //! Contexts as JavaScript hands them over: attributes by number.
 
 use crate::evaluate::{Attribute, Attributes, List};
+use crate::snapshot::load::Tables;
 use crate::snapshot::model::AttributeId;
-use crate::{Snapshot, Timestamp};
+use crate::{Snapshot, Timestamp, Truth};
+use std::cell::Cell;
 
 /// An evaluation context in the module's memory.
 ///
@@ -24,12 +26,26 @@ pub(super) struct Subject {
     buffer: Vec<u8>,
     /// By attribute number: where in the buffer its value begins; 0, where none does, for a missing one.
     places: Vec<u32>,
+    /// By condition: the place of the attribute that it tested last, and what came of it. A place keeps its value until JavaScript
+    /// starts the buffer anew. Many contexts have a country or a plan in common with the one before.
+    tests: Vec<Cell<(u32, Truth)>>,
 }
 
+/// No value begins there.
+const NOWHERE: u32 = u32::MAX;
+
 impl Subject {
-    /// Makes room for `attributes` of them, all missing.
-    pub(super) fn reset(&mut self, attributes: usize) {
-        self.places = vec![0; attributes];
+    /// Makes room for what a snapshot asks for, all missing.
+    pub(super) fn reset(&mut self, tables: &Tables) {
+        self.places = vec![0; tables.attributes.spans.len()];
+        self.tests = vec![Cell::new((NOWHERE, Truth::Unknown)); tables.conditions.len()];
+    }
+
+    /// From now on other values stand in the buffer.
+    pub(super) fn forget(&mut self) {
+        for test in &self.tests {
+            test.set((NOWHERE, Truth::Unknown));
+        }
     }
 
     /// Room for at least `bytes` bytes. Growing moves the buffer.
@@ -53,6 +69,21 @@ impl Attributes for Subject {
             None | Some(0) => Attribute::Missing,
             Some(&place) => Encoded { bytes: &self.buffer, at: place as usize }.value().unwrap_or(Attribute::Missing),
         }
+    }
+
+    #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
+    fn tested(&self, condition: u32, id: AttributeId, test: impl FnOnce() -> Truth) -> Truth {
+        let (Some(known), Some(&place)) = (self.tests.get(condition as usize), self.places.get(usize::from(id))) else {
+            return test();
+        };
+        let (at, truth) = known.get();
+        if at == place {
+            return truth;
+        }
+        let truth = test();
+        known.set((place, truth));
+        truth
     }
 }
 
