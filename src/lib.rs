@@ -36,6 +36,7 @@
 //! # Ok::<(), flagstone::SnapshotError>(())
 //! ```
 #![warn(missing_docs)]
+#![cfg_attr(flagstone_download, feature(optimize_attribute))]
 #![deny(unsafe_code)]
 
 #[cfg(feature = "control")]

@@ -4,6 +4,7 @@ import {
   isBoundInTime,
   isError,
   keyMissingOf,
+  NUMBERS_A_FLAG,
   reasonOf,
   stepOf,
   variantOf,
@@ -20,7 +21,6 @@ import {
   Host,
   LoadError,
   type LoadErrorCode,
-  type Outcome,
   type Pins,
   type Subject as Attributes,
   type VariablePins,
@@ -266,6 +266,9 @@ const NOT_READY = "no usable snapshot was loaded";
 /** What only this module has. */
 const STARTING = Symbol("starting");
 
+/** What no engine gives. */
+const NO_RESULT = -1;
+
 /** Options that can never work. */
 class OptionError extends TypeError {}
 
@@ -444,8 +447,15 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     const flags = this.#description?.flags;
     if (flags === undefined) return all;
     try {
-      const outcomes = this.#hostOf().all(this.#attributes(context), this.#now());
-      for (const flag of flags.values()) all[flag.key] = this.#resolve(flag, undefined, outcomes[flag.index]);
+      const host = this.#hostOf();
+      const [attributes, now] = [this.#attributes(context), this.#now()];
+      const numbers = host.all(attributes, now);
+      for (const flag of flags.values()) {
+        const packed = numbers[flag.index * NUMBERS_A_FLAG] ?? NO_RESULT;
+        const outcome = isBoundInTime(packed) ? host.outcome(flag, attributes, now) : undefined;
+        const rule = numbers[flag.index * NUMBERS_A_FLAG + 1] ?? -1;
+        all[flag.key] = this.#resolve(flag, undefined, packed, rule, outcome?.until);
+      }
     } catch (error) {
       for (const key of flags.keys()) all[key] = this.#fallback(key, undefined, "GENERAL", error);
     }
@@ -706,37 +716,45 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
       return this.#fallback(key, fallback, "TYPE_MISMATCH", `the flag \`${key}\` is a ${flag.type} flag, not ${type}`);
     }
     try {
-      return this.#resolve(flag, fallback, this.#hostOf().outcome(flag, this.#attributes(context, flag), clock()));
+      const { packed, rule, until } = this.#hostOf().outcome(flag, this.#attributes(context, flag), clock());
+      return this.#resolve(flag, fallback, packed, rule, until);
     } catch (error) {
       return this.#fallback(key, fallback, "GENERAL", error);
     }
   }
 
-  /** Says in full what the engine says in numbers. */
-  #resolve<T>(flag: Flag, fallback: T, outcome: Outcome | undefined): EvaluationDetails<T> {
-    const packed = outcome?.packed ?? 0;
+  /** Says in full what the engine says in numbers: once, where that stays as it is. */
+  #resolve<T>(flag: Flag, fallback: T, packed: number, ruleIndex: number, until = Infinity): EvaluationDetails<T> {
+    if (until === Infinity) {
+      for (const known of flag.known) {
+        if (known.packed === packed && known.rule === ruleIndex) return known.details as EvaluationDetails<T>;
+      }
+    }
     const [step, reason, variant] = [stepOf(packed), reasonOf(packed), flag.variants[variantOf(packed)]];
-    const rule = flag.rules[outcome?.rule ?? -1];
-    if (outcome === undefined || step === undefined || reason === undefined || variant === undefined) {
+    const rule = flag.rules[ruleIndex];
+    if (step === undefined || reason === undefined || variant === undefined) {
       return this.#fallback(flag.key, fallback, "GENERAL", "the engine gave no result");
     }
-    // Spreading what is there and what is not took a fifth of the time of an evaluation.
     const flagMetadata: { -readonly [Name in keyof FlagMetadata]: FlagMetadata[Name] } = this.#metadata;
     flagMetadata.step = step;
     if (rule !== undefined) flagMetadata.rule = rule;
     if (keyMissingOf(packed)) flagMetadata.keyMissing = true;
     const pinnedBy = this.#host?.pinnedBy(flag.key);
     if (pinnedBy !== undefined) flagMetadata.pinnedBy = pinnedBy;
-    if (outcome.until !== Infinity) {
-      flagMetadata.until = outcome.until;
-      this.#watch(flag.key, outcome.until);
+    if (until !== Infinity) {
+      flagMetadata.until = until;
+      this.#watch(flag.key, until);
     }
     const errorCode = errorCodeOf(packed);
     if (errorCode !== undefined) {
       const why = step === "onPin" ? "is pinned to a variant that it does not have" : "requires what this build lacks";
       return { ...this.#fallback(flag.key, fallback, errorCode, `\`${flag.key}\` ${why}`), flagMetadata };
     }
-    return { flagKey: flag.key, value: flag.values[variantOf(packed)] as T, variant, reason, flagMetadata };
+    Object.freeze(flagMetadata);
+    const value = flag.values[variantOf(packed)] as T;
+    const details = Object.freeze({ flagKey: flag.key, value, variant, reason, flagMetadata });
+    if (until === Infinity) flag.known.push({ packed, rule: ruleIndex, details });
+    return details;
   }
 
   #fallback<T>(flagKey: string, value: T, errorCode: ErrorCode, why: unknown): EvaluationDetails<T> {

@@ -67,8 +67,8 @@ export const keyMissingOf = (packed: number): boolean => ((packed >>> 24) & 1) =
 export const isBoundInTime = (packed: number): boolean => ((packed >>> 25) & 1) === 1;
 export const isError = (packed: number): boolean => (packed & 0xf0000) !== 0;
 
-/** How many numbers `evaluateAll` gives a flag: the packed result, the rule's index, and until when. */
-export const NUMBERS_A_FLAG = 3;
+/** How many numbers `evaluateAll` gives a flag: the packed result, and the index of the rule that decided, or −1. */
+export const NUMBERS_A_FLAG = 2;
 
 /** A flag, but for what decides it. */
 export interface Flag {
@@ -86,6 +86,15 @@ export interface Flag {
   readonly reads: readonly number[];
   /** Another one for another definition, that of what it depends on included. */
   readonly fingerprint: number;
+  /** What was said of results that no clock changes, each made once. */
+  readonly known: Known[];
+}
+
+/** A result in numbers, and in full. */
+export interface Known {
+  readonly packed: number;
+  readonly rule: number;
+  readonly details: object;
 }
 
 /** A snapshot, but for what decides its flags. */
@@ -134,7 +143,7 @@ export function describe(payload: string, before: Description | undefined): Desc
     const reads = lists.get(list) ?? numbers;
     lists.set(list, reads);
     const ids = Array.isArray(rules) ? rules.map((rule: { readonly id: string }) => rule.id) : [];
-    flags.set(key, { key, index, type, variants, values, rules: ids, reads, fingerprint });
+    flags.set(key, { key, index, type, variants, values, rules: ids, reads, fingerprint, known: [] });
     if (before !== undefined && before.flags.get(key)?.fingerprint !== fingerprint) changed.push(key);
   });
   for (const key of before?.flags.keys() ?? []) if (!flags.has(key)) changed.push(key);

@@ -90,10 +90,18 @@ export interface Memory {
   readonly buffer: ArrayBuffer;
 }
 
+/** An engine's buffer. */
+export interface Buffer {
+  /** Gives the place of one of at least so many bytes, in which what was written is kept. */
+  grow(bytes: number): number;
+  /** What was written counts no more. */
+  forget(): void;
+}
+
 /** Writes contexts into one engine's buffer: of each attribute what is another than it was. */
 export class Encoder {
   readonly #memory: Memory;
-  readonly #buffer: (bytes: number) => number;
+  readonly #buffer: Buffer;
   /** Views of all of the memory; empty once it has grown. */
   #bytes = new Uint8Array();
   #view = new DataView(new ArrayBuffer(0));
@@ -111,8 +119,7 @@ export class Encoder {
   /** Counts contexts. */
   #turn = 0;
 
-  /** @param buffer gives the place of a buffer of at least so many bytes, in which what was written is kept */
-  constructor(memory: Memory, buffer: (bytes: number) => number) {
+  constructor(memory: Memory, buffer: Buffer) {
     this.#memory = memory;
     this.#buffer = buffer;
   }
@@ -144,7 +151,10 @@ export class Encoder {
   #begin(ids: readonly number[]): number {
     this.#look();
     const isFull = this.#at - this.#start > KEPT;
-    if (isFull) this.#at = 0;
+    if (isFull) {
+      this.#at = 0;
+      this.#buffer.forget();
+    }
     // The same list of numbers is the same array (see `readDescription`).
     if (isFull || ids !== this.#ids) {
       for (const id of this.#ids) {
@@ -259,7 +269,7 @@ export class Encoder {
     const used = this.#at - this.#start;
     if (used + bytes > MAX_BYTES) throw new ContextError(MAX_SIZE_MESSAGE);
     const capacity = Math.max(1024, 2 ** Math.ceil(Math.log2(used + bytes)));
-    this.#start = this.#buffer(capacity);
+    this.#start = this.#buffer.grow(capacity);
     this.#end = this.#start + capacity;
     this.#at = this.#start + used;
     this.#look();

@@ -17,6 +17,7 @@ export interface Exports {
   unpin(engine: number): void;
   buffer(engine: number, bytes: number): number;
   places(engine: number): number;
+  forget(engine: number): void;
   evaluate(engine: number, flag: number, now: number): number;
   rule(engine: number): number;
   until(engine: number): number;
@@ -48,7 +49,12 @@ export class Engine<E extends Exports = Exports> {
   constructor(exports: E, environment: string, audience: string) {
     this.exports = exports;
     const at = (this.at = exports.create());
-    this.encoder = new Encoder(exports.memory, (bytes) => exports.buffer(at, bytes) >>> 0);
+    this.encoder = new Encoder(exports.memory, {
+      grow: (bytes) => exports.buffer(at, bytes) >>> 0,
+      forget: () => {
+        exports.forget(at);
+      },
+    });
     this.give(new TextEncoder().encode(environment));
     exports.bind(at, Number(audience === "server"));
   }
@@ -111,9 +117,9 @@ export class Engine<E extends Exports = Exports> {
   }
 
   /** The results of so many flags, in numbers: see `codes.ts`. */
-  evaluateAll(numbers: number, now: number): Float64Array {
+  evaluateAll(numbers: number, now: number): Int32Array {
     const place = this.exports.evaluateAll(this.at, now) >>> 0;
-    return new Float64Array(this.exports.memory.buffer, place, numbers);
+    return new Int32Array(this.exports.memory.buffer, place, numbers).slice();
   }
 
   protected give(text: Uint8Array): void {

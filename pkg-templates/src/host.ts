@@ -242,17 +242,23 @@ export class Host {
     });
   }
 
-  /** The same for a context, which is read on the way. */
+  /** The same for a context, which is read on the way. No function is made for it, which takes time. */
   evaluateFor(flag: Flag, context: unknown, now: number): number {
-    return this.#steadily(() => {
-      const engine = this.#ready();
-      this.#setPins(engine, this.#pins);
-      this.#current = undefined;
-      const isWritten = engine.writeFrom(flag.reads, this.#description?.attributes ?? [], context);
-      // Its code may have asked about others meanwhile, and broken the engine.
-      if (!isWritten || engine !== this.#engine) this.#face(this.read(context, flag.reads));
-      return this.#engine.evaluate(flag.index, now);
-    });
+    try {
+      return this.#evaluateFor(flag, context, now);
+    } catch (error) {
+      return this.#again(error, this.#evaluateFor.bind(this, flag, context, now));
+    }
+  }
+
+  #evaluateFor(flag: Flag, context: unknown, now: number): number {
+    const engine = this.#ready();
+    this.#setPins(engine, this.#pins);
+    this.#current = undefined;
+    const isWritten = engine.writeFrom(flag.reads, this.#description?.attributes ?? [], context);
+    // Its code may have asked about others meanwhile, and broken the engine.
+    if (!isWritten || engine !== this.#engine) this.#face(this.read(context, flag.reads));
+    return this.#engine.evaluate(flag.index, now);
   }
 
   /** The same, with what else there is to say. */
@@ -264,17 +270,11 @@ export class Host {
     });
   }
 
-  /** Evaluates every flag of the snapshot, in its order. */
-  all(subject: Subject, now: number): Outcome[] {
+  /** Evaluates every flag of the snapshot: in its order, of each {@link NUMBERS_A_FLAG}. */
+  all(subject: Subject, now: number): Int32Array {
     return this.#steadily(() => {
       this.#face(subject);
-      const flags = this.#description?.flags.size ?? 0;
-      const numbers = this.#engine.evaluateAll(flags * NUMBERS_A_FLAG, now);
-      const outcomes: Outcome[] = [];
-      for (let at = 0; at < numbers.length; at += NUMBERS_A_FLAG) {
-        outcomes.push({ packed: numbers[at] ?? 0, rule: numbers[at + 1] ?? 0, until: numbers[at + 2] ?? 0 });
-      }
-      return outcomes;
+      return this.#engine.evaluateAll((this.#description?.flags.size ?? 0) * NUMBERS_A_FLAG, now);
     });
   }
 
@@ -317,9 +317,13 @@ export class Host {
     try {
       return work();
     } catch (error) {
-      if (error instanceof ContextError) throw error;
-      abandon();
+      return this.#again(error, work);
     }
+  }
+
+  #again<T>(error: unknown, work: () => T): T {
+    if (error instanceof ContextError) throw error;
+    abandon();
     try {
       return work();
     } catch (error) {

@@ -38,20 +38,56 @@ pub enum Use {
 /// // In at 25 %: the position is below 25000. In at 25 % is in at 50 % too.
 /// let _in_at_25_percent = position < 25_000;
 /// ```
+#[cfg_attr(flagstone_download, optimize(speed))]
 pub fn position(salt: &str, r#use: Use, key: &str) -> u32 {
     let (salt, key) = (salt.as_bytes(), key.as_bytes());
     let length = salt.len() + 1 + key.len();
     // Nearly every salt and key fit here.
+    #[cfg(not(target_arch = "wasm32"))]
     let mut stack = [0; 192];
+    #[cfg(target_arch = "wasm32")]
+    let mut stack = [0; 64];
     let hash = if let Some(input) = stack.get_mut(..length) {
-        input[..salt.len()].copy_from_slice(salt);
-        input[salt.len()] = r#use as u8;
-        input[salt.len() + 1..].copy_from_slice(key);
+        let (before, after) = input.split_at_mut(salt.len());
+        copy(before, salt);
+        after[0] = r#use as u8;
+        copy(&mut after[1..], key);
         xxh3_64(input)
     } else {
         hash_in_parts([salt, &[r#use as u8], key])
     };
     (((hash >> 32) * 100_000) >> 32) as u32
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+#[inline]
+#[cfg_attr(flagstone_download, optimize(speed))]
+fn copy(to: &mut [u8], from: &[u8]) {
+    to.copy_from_slice(from);
+}
+
+/// In words from both ends: where memory is copied by a call, that takes longer than a hash.
+#[cfg(target_arch = "wasm32")]
+#[inline]
+#[cfg_attr(flagstone_download, optimize(speed))]
+fn copy(to: &mut [u8], from: &[u8]) {
+    #[cfg_attr(flagstone_download, optimize(speed))]
+    fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
+        if let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) {
+            if let Some(to) = to.first_chunk_mut() {
+                *to = *first;
+            }
+            if let Some(to) = to.last_chunk_mut() {
+                *to = *last;
+            }
+        }
+    }
+    match from.len() {
+        4..8 => ends::<4>(to, from),
+        8..16 => ends::<8>(to, from),
+        16..=32 => ends::<16>(to, from),
+        _ => to.copy_from_slice(from),
+    }
 }
 
 /// Without an allocation; but it knows no length beforehand, which costs time.

@@ -86,37 +86,38 @@ enum Tag {
 
 impl Snapshot {
     /// Whether `attribute` passes the test, where `owner` is the flag or segment that it stands in.
-    pub(crate) fn test(&self, operator: Operator, attribute: Attribute<'_>, owner: Owner) -> Truth {
-        if let Operator::Exists(expected) = operator {
+    #[cfg_attr(flagstone_download, optimize(speed))]
+    pub(crate) fn test(&self, operator: &Operator, attribute: Attribute<'_>, owner: Owner) -> Truth {
+        if let &Operator::Exists(expected) = operator {
             return Truth::from(matches!(attribute, Attribute::Missing) != expected);
         }
         let tables = &self.tables;
         let holds = match (operator, attribute) {
-            (Operator::In(operands), _) => return self.is_one_of(operands, attribute),
-            (Operator::InHashed(operands), _) => return self.is_one_of_hashed(operands, attribute, owner),
-            (Operator::InCi(texts), Attribute::String(text)) => texts
+            (&Operator::In(operands), _) => return self.is_one_of(operands, attribute),
+            (&Operator::InHashed(operands), _) => return self.is_one_of_hashed(operands, attribute, owner),
+            (&Operator::InCi(texts), Attribute::String(text)) => texts
                 .of(&tables.strings)
                 .binary_search_by(|&span| compare_with_lowercase(self.text(span), text))
                 .is_ok(),
-            (Operator::Text(test), Attribute::String(text)) => self.text_test(test, text),
+            (&Operator::Text(test), Attribute::String(text)) => self.text_test(test, text),
             #[cfg(feature = "regex")]
-            (Operator::Matches(programs), Attribute::String(text)) => {
+            (&Operator::Matches(programs), Attribute::String(text)) => {
                 let mut programs = programs.of(&tables.programs).iter();
                 programs
                     .any(|program| pattern::is_match(program.of(&tables.instructions), &tables.character_ranges, text))
             }
-            (Operator::Number(compare, operand), Attribute::Number(number)) => {
+            (&Operator::Number(compare, operand), Attribute::Number(number)) => {
                 number.partial_cmp(&operand).is_some_and(|ordering| compare.accepts(ordering))
             }
-            (Operator::Date(compare, operand), _) => match instant(attribute) {
+            (&Operator::Date(compare, operand), _) => match instant(attribute) {
                 Some(instant) => compare.accepts(instant.as_millis().cmp(&operand)),
                 None => return Truth::Unknown,
             },
-            (Operator::Version(compare, id), Attribute::String(text)) => match Version::parse(text) {
+            (&Operator::Version(compare, id), Attribute::String(text)) => match Version::parse(text) {
                 Some(version) => compare.accepts(version.cmp(&tables.versions[id as usize])),
                 None => return Truth::Unknown,
             },
-            (Operator::VersionRange(range), Attribute::String(text)) => match Version::parse(text) {
+            (&Operator::VersionRange(range), Attribute::String(text)) => match Version::parse(text) {
                 Some(version) => {
                     let mut ends = range.ends.of(&tables.versions).iter();
                     let prereleases_of = range.prereleases_of.of(&tables.versions);
@@ -127,11 +128,11 @@ impl Snapshot {
                 }
                 None => return Truth::Unknown,
             },
-            (Operator::IncludesAny(operands), Attribute::List(elements)) => {
+            (&Operator::IncludesAny(operands), Attribute::List(elements)) => {
                 elements.any(&mut |element| self.is_one_of(operands, element) == Truth::True)
             }
-            (Operator::IncludesAll(operands), Attribute::List(elements)) => self.includes_all(operands, elements),
-            (Operator::Cidr(networks), Attribute::String(text)) => match network::parse_address(text) {
+            (&Operator::IncludesAll(operands), Attribute::List(elements)) => self.includes_all(operands, elements),
+            (&Operator::Cidr(networks), Attribute::String(text)) => match network::parse_address(text) {
                 Some(address) => networks.of(&tables.networks).iter().any(|network| network.contains(address)),
                 None => return Truth::Unknown,
             },
@@ -140,6 +141,7 @@ impl Snapshot {
         Truth::from(holds)
     }
 
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn is_one_of(&self, operands: Operands, attribute: Attribute<'_>) -> Truth {
         match attribute {
             Attribute::String(text) if !operands.strings.is_empty() => {
@@ -164,6 +166,7 @@ impl Snapshot {
     }
 
     /// Whether the sorted run holds `text`.
+    #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn has_string(&self, strings: Slice, text: &str) -> bool {
         let strings = strings.of(&self.tables.strings);
         // A few are looked through faster than halved: most differ in length already.
@@ -214,6 +217,7 @@ impl Snapshot {
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn text_test(&self, test: TextTest, text: &str) -> bool {
         if test.ignore_case && test.place.is_anywhere() {
             // Folded once, so that searching stays linear in the text; nearly every one fits on the stack.
@@ -228,6 +232,7 @@ impl Snapshot {
         self.any_text(test, text)
     }
 
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn any_text(&self, test: TextTest, text: &str) -> bool {
         test.texts.of(&self.tables.strings).iter().any(|&operand| {
             let operand = self.text(operand);
@@ -267,12 +272,14 @@ impl Snapshot {
 }
 
 impl Operands {
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn is_empty(&self) -> bool {
         self.strings.is_empty() && self.numbers.is_empty() && !self.booleans.yes && !self.booleans.no
     }
 }
 
 impl Compare {
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn accepts(self, ordering: Ordering) -> bool {
         match self {
             Compare::Less => ordering.is_lt(),
@@ -285,6 +292,7 @@ impl Compare {
 }
 
 impl Place {
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn is_anywhere(self) -> bool {
         matches!(self, Place::Anywhere)
     }

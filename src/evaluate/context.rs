@@ -1,3 +1,4 @@
+use super::condition::Truth;
 use crate::Timestamp;
 use crate::snapshot::json::{Document, Fault, Id, Kind};
 use crate::snapshot::load::AttributePath;
@@ -238,6 +239,12 @@ impl<'a> From<&'a Value> for Attribute<'a> {
 /// Where conditions and bucketing find attributes: by path in a [`Context`], by number in what JavaScript encoded.
 pub(crate) trait Attributes {
     fn attribute(&self, snapshot: &crate::Snapshot, id: AttributeId) -> Attribute<'_>;
+
+    /// What came of a condition's test of the attribute, if that is known from before.
+    #[inline(always)]
+    fn tested(&self, _condition: u32, _id: AttributeId, test: impl FnOnce() -> Truth) -> Truth {
+        test()
+    }
 }
 
 impl Attributes for Context {
@@ -265,6 +272,7 @@ impl<'a> Attribute<'a> {
     /// What a user is bucketed by: text as it is, or a whole number's decimal digits, which are written into `digits`. `None` for
     /// everything that cannot be a key and so counts as missing.
     #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn key<'k>(self, digits: &'k mut Digits) -> Option<&'k str>
     where
         'a: 'k,

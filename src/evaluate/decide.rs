@@ -31,6 +31,7 @@ struct Decision {
 }
 
 impl Decision {
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn serve(step: Step, variant: VariantId, reason: Reason) -> Self {
         Decision { step, result: Ok((variant, reason)), key_missing: false }
     }
@@ -46,6 +47,7 @@ pub(crate) trait Watcher {
 
 impl Watcher for () {
     #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn trace(&mut self) -> Option<&mut Trace> {
         None
     }
@@ -53,6 +55,7 @@ impl Watcher for () {
 
 impl Watcher for Option<&mut Trace> {
     #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn trace(&mut self) -> Option<&mut Trace> {
         self.as_deref_mut()
     }
@@ -69,12 +72,14 @@ pub(crate) struct Decider<'d, A, W> {
 
 impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn new(snapshot: &'d Snapshot, attributes: &'d A, now: Timestamp, pins: &'d Pins, watcher: W) -> Self {
         Decider { snapshot, attributes, now, pins, watcher, until: Timestamp::MAX }
     }
 
     /// Decides a flag, by its number.
     #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn decide(mut self, flag: u32) -> Outcome {
         let Decision { step, result, key_missing } = self.flag(flag);
         let stale = self.snapshot.has_expired(self.now);
@@ -87,6 +92,7 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     }
 
     #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn flag(&mut self, id: u32) -> Decision {
         let snapshot = self.snapshot;
         let flag = &snapshot.tables.flags[id as usize];
@@ -100,6 +106,7 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     }
 
     /// The order of precedence, from top to bottom: the first step that has something to say decides.
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn precedence(&mut self, flag: &Flag) -> Decision {
         let pin = if self.pins.is_empty() { None } else { self.pins.get(self.snapshot.text(flag.key)) };
         let off = |step, reason| Decision::serve(step, flag.off, reason);
@@ -188,6 +195,7 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     }
 
     #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn at(&mut self, step: Step) {
         if let Some(trace) = self.watcher.trace() {
             trace.begin(step);
@@ -195,6 +203,7 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     }
 
     #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn found(&mut self, finding: impl FnOnce(&'d Snapshot) -> Finding) {
         if let Some(trace) = self.watcher.trace() {
             trace.add(finding(self.snapshot));
@@ -302,6 +311,7 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
 
     /// The variant served and, where bucketing had a part in it, that reason; `None` outside a ramp.
     #[cfg_attr(not(target_arch = "wasm32"), inline(never))]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn serve(&mut self, flag: &Flag, serve: Serve) -> Result<Option<(VariantId, Option<Reason>)>, KeyMissing> {
         let (share, ramp) = match serve {
             Serve::Everyone(share) => (share, None),
@@ -321,6 +331,7 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     }
 
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn membership(&mut self, flag: &Flag, percent: Percent) -> Membership {
         let snapshot = self.snapshot;
         let (percent, timetable) = match percent {
@@ -342,11 +353,13 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     }
 
     /// 0 % and 100 % need no key, but whoever watches is shown how far a user is from either.
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn needs_key(&mut self, percent: u32) -> bool {
         !matches!(percent, 0 | ALL) || self.watcher.trace().is_some()
     }
 
     /// The variant whose part of the split the user falls into.
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn part(&mut self, flag: &Flag, bounds: Slice) -> Result<VariantId, KeyMissing> {
         let bounds = bounds.of(&self.snapshot.tables.bounds);
         // A split that gives everything to one variant needs no key.
@@ -363,6 +376,7 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     }
 
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn ramp_position(&mut self, flag: &Flag) -> Option<u32> {
         match flag.scheme {
             Scheme::Xxh3 => self.position(flag.salt, Use::Ramp, flag.bucket_by),
@@ -374,6 +388,7 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     }
 
     #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn position(&mut self, salt: Span, r#use: Use, by: AttributeId) -> Option<u32> {
         let attribute = self.attributes.attribute(self.snapshot, by);
         let mut digits = Digits::default();
@@ -407,15 +422,17 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
         }
     }
 
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn condition(&mut self, at: u32, owner: Owner) -> Truth {
         let snapshot = self.snapshot;
-        let truth = match snapshot.tables.conditions[at as usize] {
-            Condition::All { end } => self.fold(at + 1, end, owner, Truth::True, Truth::and),
-            Condition::Any { end } => self.fold(at + 1, end, owner, Truth::False, Truth::or),
+        let truth = match &snapshot.tables.conditions[at as usize] {
+            &Condition::All { end } => self.fold(at + 1, end, owner, Truth::True, Truth::and),
+            &Condition::Any { end } => self.fold(at + 1, end, owner, Truth::False, Truth::or),
             Condition::Not { .. } => !self.condition(at + 1, owner),
-            Condition::Segment(id) => self.segment(id),
-            Condition::Test(attribute, operator) => {
-                snapshot.test(operator, self.attributes.attribute(snapshot, attribute), owner)
+            &Condition::Segment(id) => self.segment(id),
+            &Condition::Test(id, ref operator) => {
+                let attributes = self.attributes;
+                attributes.tested(at, id, || snapshot.test(operator, attributes.attribute(snapshot, id), owner))
             }
         };
         self.found(|snapshot| Finding::Condition { json: snapshot.condition_json(at).to_owned(), truth });
@@ -423,6 +440,7 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     }
 
     /// Folds the conditions from `at` to `end`, as far as they can still change the answer.
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn fold(&mut self, mut at: u32, end: u32, owner: Owner, empty: Truth, join: fn(Truth, Truth) -> Truth) -> Truth {
         let mut truth = empty;
         while at < end && truth != !empty {

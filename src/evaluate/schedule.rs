@@ -28,6 +28,7 @@ impl Membership {
     }
 
     /// The positions below the percent are in; 0 % and 100 % need no position.
+    #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn at(percent: u32, position: Option<u32>) -> Self {
         match position {
             _ if percent == 0 => Membership::Out,

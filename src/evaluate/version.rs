@@ -14,6 +14,7 @@ pub(crate) struct Version<'a> {
 
 impl<'a> Version<'a> {
     /// Reads a version; a leading `v` is ignored, and a missing minor or patch number is zero.
+    #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let text = text.strip_prefix('v').unwrap_or(text);
         let (mut numbers, mut at) = ([0u64; 3], 0);
@@ -76,6 +77,7 @@ fn are_identifiers(text: &str, of_prerelease: bool) -> bool {
 }
 
 impl Ord for Version<'_> {
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn cmp(&self, other: &Self) -> Ordering {
         // A release comes after its pre-releases. Of identifiers numbers come first; without leading zeros, the longer number is
         // the greater one.

@@ -30,6 +30,7 @@ impl fmt::Display for SnapshotError {
 }
 
 impl SnapshotError {
+    #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn text(&self) -> String {
         self.0.text()
     }
@@ -223,6 +224,7 @@ impl Snapshot {
 
     /// Whether it has expired, five minutes allowed for clocks that disagree: then it is not taken any more, and where
     /// it is held already, results are STALE.
+    #[cfg_attr(flagstone_download, optimize(speed))]
     pub fn has_expired(&self, now: Timestamp) -> bool {
         const CLOCK_SKEW: i64 = 5 * 60 * 1_000;
         self.expires.is_some_and(|expires| now > expires.plus_millis(CLOCK_SKEW))
@@ -250,6 +252,7 @@ impl Snapshot {
     }
 
     #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn text(&self, span: Span) -> &str {
         self.text.get(span.start as usize..span.start as usize + span.length as usize).unwrap_or_default()
     }

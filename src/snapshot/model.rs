@@ -20,10 +20,12 @@ impl Slice {
         Slice { start: start as u32, end: table.len() as u32 }
     }
 
+    #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn of<T>(self, table: &[T]) -> &[T] {
         &table[self.start as usize..self.end as usize]
     }
 
+    #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn is_empty(self) -> bool {
         self.start == self.end
     }
@@ -167,6 +169,7 @@ pub(crate) struct People {
 }
 
 impl People {
+    #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn is_empty(self) -> bool {
         self.keys.is_empty() && self.segments.is_empty()
     }
@@ -182,6 +185,7 @@ pub(crate) enum Keys {
 }
 
 impl Keys {
+    #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn is_empty(self) -> bool {
         let (Keys::Plain(slice) | Keys::Hashed(slice)) = self;
         slice.is_empty()

@@ -28,13 +28,12 @@ impl<'t> Texts<'t> {
     }
 }
 
-/// Whether two texts are the same. Most have few bytes, and to call `memcmp` takes longer than to compare them; in a download size
-/// counts.
+/// Whether two texts are the same. Most have few bytes, and to call `memcmp` takes longer than to compare them.
 #[inline]
+#[cfg_attr(flagstone_download, optimize(speed))]
 pub(crate) fn same(one: &[u8], two: &[u8]) -> bool {
     match one.len() {
         length if length != two.len() => false,
-        _ if cfg!(target_arch = "wasm32") => one == two,
         8..=16 => one.first_chunk::<8>() == two.first_chunk() && one.last_chunk::<8>() == two.last_chunk(),
         4..8 => one.first_chunk::<4>() == two.first_chunk() && one.last_chunk::<4>() == two.last_chunk(),
         ..4 => one.iter().eq(two),

@@ -40,6 +40,7 @@ pub(crate) fn parse_number(text: &str) -> f64 {
 #[cfg(test)]
 pub(crate) use tests::parse_number;
 
+#[cfg_attr(flagstone_download, optimize(speed))]
 fn clock(now: f64) -> Timestamp {
     Timestamp::from_millis(now.floor() as i64)
 }
@@ -50,16 +51,29 @@ pub struct Engine {
     snapshot: Option<Snapshot>,
     pins: Pins,
     subject: Subject,
-    /// The results of [`evaluate_all`].
-    all: Vec<f64>,
+    /// The results of [`evaluateAll`].
+    all: Vec<i32>,
     last: Option<Outcome>,
     input: Vec<u8>,
     output: String,
     /// Whether flags with regular expressions are errors.
     lacks_patterns: bool,
+    /// [`INTACT`], unless something wrote over the module's memory.
+    intact: u32,
 }
 
+const INTACT: u32 = 0x9e37_79b1;
+
 impl Engine {
+    /// What decides. Memory that something wrote over is a trap here, for which JavaScript makes the engine anew, and not a
+    /// result.
+    #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
+    fn snapshot(&self) -> Option<&Snapshot> {
+        assert!(self.intact == INTACT);
+        self.snapshot.as_ref()
+    }
+
     /// The text that JavaScript wrote; empty where it is none.
     fn input(&mut self) -> String {
         String::from_utf8(taken(&mut self.input)).unwrap_or_default()
@@ -79,6 +93,7 @@ pub extern "C" fn create() -> Box<Engine> {
         input: Vec::new(),
         output: String::new(),
         lacks_patterns: cfg!(not(feature = "regex")),
+        intact: INTACT,
     })
 }
 
@@ -130,7 +145,7 @@ pub extern "C" fn take(engine: &mut Engine, now: f64) -> Taken {
     let Ok(snapshot) = Snapshot::from_completed(payload, engine.lacks_patterns) else { return Taken::Incomplete };
     match engine.gatekeeper.admit(snapshot, clock(now)) {
         Ok(snapshot) => {
-            engine.subject.reset(snapshot.tables.attributes.spans.len());
+            engine.subject.reset(&snapshot.tables);
             engine.snapshot = Some(snapshot);
             Taken::New
         }
@@ -191,10 +206,17 @@ pub extern "C" fn places(engine: &mut Engine) -> *mut u32 {
     engine.subject.places()
 }
 
+/// Says that from now on other values are written where earlier ones stand, from the buffer's start.
+#[unsafe(no_mangle)]
+pub extern "C" fn forget(engine: &mut Engine) {
+    engine.subject.forget();
+}
+
 /// Evaluates a flag for the context written last. The result is packed (see [`pack`]); [`rule`] and [`until`] say more.
 #[unsafe(no_mangle)]
+#[cfg_attr(flagstone_download, optimize(speed))]
 pub extern "C" fn evaluate(engine: &mut Engine, flag: u32, now: f64) -> u32 {
-    let Some(snapshot) = &engine.snapshot else { return NOT_READY };
+    let Some(snapshot) = engine.snapshot() else { return NOT_READY };
     let outcome = snapshot.decide(flag, &engine.subject, clock(now), &engine.pins);
     engine.last = Some(outcome);
     pack(&outcome)
@@ -212,19 +234,22 @@ pub extern "C" fn until(engine: &Engine) -> f64 {
     engine.last.as_ref().map_or(f64::INFINITY, until_of)
 }
 
-/// Evaluates every flag for the context written last; where the results lie, in the flags' order: for each the packed one,
-/// the rule and until when.
+/// Evaluates every flag for the context written last; where the results lie, in the flags' order: for each the packed one and
+/// the rule.
 #[unsafe(no_mangle)]
 #[allow(non_snake_case)]
-pub extern "C" fn evaluateAll(engine: &mut Engine, now: f64) -> *const f64 {
-    engine.all.clear();
-    if let Some(snapshot) = &engine.snapshot {
+#[cfg_attr(flagstone_download, optimize(speed))]
+pub extern "C" fn evaluateAll(engine: &mut Engine, now: f64) -> *const i32 {
+    let mut all = taken(&mut engine.all);
+    all.clear();
+    if let Some(snapshot) = engine.snapshot() {
         let now = clock(now);
         for flag in 0..snapshot.tables.flags.len() as u32 {
             let outcome = snapshot.decide(flag, &engine.subject, now, &engine.pins);
-            engine.all.extend([f64::from(pack(&outcome)), f64::from(rule_of(&outcome)), until_of(&outcome)]);
+            all.extend([pack(&outcome) as i32, rule_of(&outcome)]);
         }
     }
+    engine.all = all;
     engine.all.as_ptr()
 }
 
@@ -233,7 +258,7 @@ pub extern "C" fn evaluateAll(engine: &mut Engine, now: f64) -> *const f64 {
 #[cfg(feature = "wasm-tools")]
 #[unsafe(no_mangle)]
 pub extern "C" fn explain(engine: &mut Engine, flag: u32, now: f64) -> bool {
-    let Some(snapshot) = &engine.snapshot else { return false };
+    let Some(snapshot) = engine.snapshot() else { return false };
     let (_, steps) = snapshot.decide_watched(flag, &engine.subject, clock(now), &engine.pins);
     engine.output = explain::explain(&steps);
     true
@@ -257,6 +282,7 @@ pub extern "C" fn complete(engine: &mut Engine) -> bool {
     is_complete
 }
 
+#[cfg_attr(flagstone_download, optimize(speed))]
 fn rule_of(outcome: &Outcome) -> i32 {
     match outcome.step {
         Step::Rule(index) => i32::from(index),
@@ -264,12 +290,14 @@ fn rule_of(outcome: &Outcome) -> i32 {
     }
 }
 
+#[cfg_attr(flagstone_download, optimize(speed))]
 fn until_of(outcome: &Outcome) -> f64 {
     if outcome.until == Timestamp::MAX { f64::INFINITY } else { outcome.until.as_millis() as f64 }
 }
 
 /// Packs an outcome: variant (12 bits), reason (4), error code (4), step (4), key missing (1), whether there is an `until`
 /// (1); `codes.ts` is the other half.
+#[cfg_attr(flagstone_download, optimize(speed))]
 fn pack(outcome: &Outcome) -> u32 {
     let reason = match outcome.reason {
         Reason::Static => 0,

@@ -1,8 +1,10 @@
 //! Contexts as JavaScript hands them over: attributes by number.
 
 use crate::evaluate::{Attribute, Attributes, List};
+use crate::snapshot::load::Tables;
 use crate::snapshot::model::AttributeId;
-use crate::{Snapshot, Timestamp};
+use crate::{Snapshot, Timestamp, Truth};
+use std::cell::Cell;
 
 /// An evaluation context in the module's memory.
 ///
@@ -24,12 +26,26 @@ pub(super) struct Subject {
     buffer: Vec<u8>,
     /// By attribute number: where in the buffer its value begins; 0, where none does, for a missing one.
     places: Vec<u32>,
+    /// By condition: the place of the attribute that it tested last, and what came of it. A place keeps its value until JavaScript
+    /// starts the buffer anew. Many contexts have a country or a plan in common with the one before.
+    tests: Vec<Cell<(u32, Truth)>>,
 }
 
+/// No value begins there.
+const NOWHERE: u32 = u32::MAX;
+
 impl Subject {
-    /// Makes room for `attributes` of them, all missing.
-    pub(super) fn reset(&mut self, attributes: usize) {
-        self.places = vec![0; attributes];
+    /// Makes room for what a snapshot asks for, all missing.
+    pub(super) fn reset(&mut self, tables: &Tables) {
+        self.places = vec![0; tables.attributes.spans.len()];
+        self.tests = vec![Cell::new((NOWHERE, Truth::Unknown)); tables.conditions.len()];
+    }
+
+    /// From now on other values stand in the buffer.
+    pub(super) fn forget(&mut self) {
+        for test in &self.tests {
+            test.set((NOWHERE, Truth::Unknown));
+        }
     }
 
     /// Room for at least `bytes` bytes. Growing moves the buffer.
@@ -47,11 +63,27 @@ impl Subject {
 
 impl Attributes for Subject {
     #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn attribute(&self, _: &Snapshot, id: AttributeId) -> Attribute<'_> {
         match self.places.get(usize::from(id)) {
             None | Some(0) => Attribute::Missing,
             Some(&place) => Encoded { bytes: &self.buffer, at: place as usize }.value().unwrap_or(Attribute::Missing),
         }
+    }
+
+    #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
+    fn tested(&self, condition: u32, id: AttributeId, test: impl FnOnce() -> Truth) -> Truth {
+        let (Some(known), Some(&place)) = (self.tests.get(condition as usize), self.places.get(usize::from(id))) else {
+            return test();
+        };
+        let (at, truth) = known.get();
+        if at == place {
+            return truth;
+        }
+        let truth = test();
+        known.set((place, truth));
+        truth
     }
 }
 
@@ -69,6 +101,7 @@ impl<'b> Encoded<'b> {
         (0..count).map_while(|_| self.value()).any(wanted)
     }
 
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn value(&mut self) -> Option<Attribute<'b>> {
         let [tag] = self.take()?;
         Some(match tag {
@@ -93,10 +126,12 @@ impl<'b> Encoded<'b> {
         })
     }
 
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn length(&mut self) -> Option<usize> {
         self.take().map(|bytes| u32::from_le_bytes(bytes) as usize)
     }
 
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let taken = self.bytes.get(self.at..)?.first_chunk::<N>()?;
         self.at += N;

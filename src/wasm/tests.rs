@@ -42,6 +42,7 @@ impl Context {
 
     /// Writes it into an engine that knows as many attributes as it names.
     fn write(&self, engine: &mut Engine) {
+        forget(engine);
         let (buffer, places) = (buffer(engine, self.bytes.len()), places(engine));
         // SAFETY: the buffer is at least that long.
         unsafe { std::ptr::copy_nonoverlapping(self.bytes.as_ptr(), buffer, self.bytes.len()) };
