@@ -12,7 +12,7 @@
 
 use super::model::Span;
 
-use super::names::Texts;
+use super::names::{Texts, same};
 use crate::number::decimal;
 use std::cell::Cell;
 
@@ -61,7 +61,7 @@ pub(crate) enum Kind {
 }
 
 /// A value of the document, or [`NOTHING`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Id(u32);
 
 /// What an optional member is that is absent, and what is read in place of a value at fault: no elements, no members, no
@@ -69,13 +69,14 @@ pub(crate) struct Id(u32);
 pub(crate) const NOTHING: Id = Id(0);
 const ROOT: Id = Id(1);
 
+#[derive(Clone, Copy)]
 struct Node {
     kind: Kind,
+    /// Of a string, whether it has escapes.
+    escaped: bool,
     /// Where the value's text begins and ends in the document.
     start: u32,
     end: u32,
-    /// Of a string without its quotes and escapes.
-    text: Span,
     /// The node after this one and all in it.
     next: u32,
 }
@@ -85,6 +86,8 @@ pub(crate) struct Document<'a> {
     text: &'a str,
     /// Texts that do not stand in the document as they are; their spans begin where the document ends.
     pub unescaped: String,
+    /// Of strings with escapes, in order, what they say: spans of `unescaped`.
+    escaped: Vec<(Id, Span)>,
     /// That of [`NOTHING`], then the root's and all in it.
     nodes: Vec<Node>,
     fault: Cell<Option<Box<Fault>>>,
@@ -94,8 +97,8 @@ impl<'a> Document<'a> {
     /// Reads a document in which every string is Unicode text.
     pub(crate) fn parse(text: &'a str) -> Result<Self> {
         let document = Document::parse_any(text)?;
-        if let Some(node) = document.nodes.iter().position(|node| node.kind == Kind::IllFormed) {
-            document.refuse(Id(node as u32), &["the string holds half of a surrogate pair"]);
+        if let Some((id, _)) = document.escaped.iter().find(|(id, _)| document.kind(*id) == Kind::IllFormed) {
+            document.refuse(*id, &["the string holds half of a surrogate pair"]);
         }
         document.check()?;
         Ok(document)
@@ -117,14 +120,16 @@ impl<'a> Document<'a> {
                 ["at most 128 MiB are read, this has ", &decimal(text.len() as i64), " bytes"].concat(),
             ));
         }
-        let document = Document { text, unescaped: String::new(), nodes: Vec::new(), fault: Cell::default() };
-        let mut parser = Parser { document, offset: 0, depth: 0 };
-        parser.node(Kind::Nothing);
-        parser.document.nodes[0].next = 1;
-        parser.value();
-        parser.white_space();
-        if parser.offset < text.len() {
-            parser.unexpected("the end of the document");
+        // As many as most documents of that length have, so that few are moved again.
+        let mut nodes = Vec::with_capacity(2 + text.len() / 8);
+        nodes.push(Node { kind: Kind::Nothing, escaped: false, start: 0, end: 0, next: 1 });
+        let (unescaped, escaped, fault) = (String::new(), Vec::new(), Cell::default());
+        let document = Document { text, unescaped, escaped, nodes, fault };
+        let mut parser = Parser { document, depth: 0, words: Vec::new() };
+        let end = parser.value(0);
+        let end = parser.after_space(end);
+        if end < text.len() {
+            parser.unexpected(end, "the end of the document");
         }
         parser.document.check()?;
         Ok(parser.document)
@@ -148,12 +153,25 @@ impl<'a> Document<'a> {
         Span { start, length: end - start }
     }
 
+    /// What a string says, without its quotes and escapes.
+    fn inside(&self, id: Id) -> Span {
+        let Node { escaped, start, end, .. } = *self.node(id);
+        if escaped && let Ok(at) = self.escaped.binary_search_by_key(&id, |&(id, _)| id) {
+            return self.escaped[at].1;
+        }
+        Span { start: start + 1, length: (end - start).saturating_sub(2) }
+    }
+
     pub(crate) fn texts(&self) -> Texts<'_> {
         Texts { document: self.text, unescaped: &self.unescaped }
     }
 
     pub(crate) fn text(&self, span: Span) -> &str {
         self.texts().get(span)
+    }
+
+    pub(crate) fn bytes(&self, span: Span) -> &[u8] {
+        self.texts().bytes(span)
     }
 
     // Faults.
@@ -206,7 +224,7 @@ impl<'a> Document<'a> {
             };
             let (before, step, after) = if object {
                 let dot = if fault.path.is_empty() { "" } else { "." };
-                (dot, self.text(self.nodes[child as usize].text), "")
+                (dot, self.text(self.inside(Id(child))), "")
             } else {
                 ("[", &*decimal(index as i64), "]")
             };
@@ -220,12 +238,14 @@ impl<'a> Document<'a> {
     // Reading. What is not as expected is refused, and reads as nothing does.
 
     /// The value if it is of a kind, else [`NOTHING`].
+    #[inline]
     fn expect(&self, id: Id, kind: Kind, what: &str) -> Id {
-        let found = self.kind(id);
-        if found == kind {
-            return id;
-        }
-        if found != Kind::Nothing {
+        if self.kind(id) == kind { id } else { self.unexpected(id, what) }
+    }
+
+    #[cold]
+    fn unexpected(&self, id: Id, what: &str) -> Id {
+        if id != NOTHING {
             self.refuse(id, &["expected ", what]);
         }
         NOTHING
@@ -245,22 +265,29 @@ impl<'a> Document<'a> {
         Members(self.children(self.expect(id, Kind::Object, "an object")))
     }
 
+    /// The values of an object's members by name, [`NOTHING`] for those that are absent; `other` is shown the rest.
+    #[inline]
+    pub(crate) fn fields<const N: usize>(
+        &self,
+        object: Id,
+        names: [&str; N],
+        mut other: impl FnMut(Span, Id),
+    ) -> [Id; N] {
+        let mut values = [NOTHING; N];
+        for (name, value) in self.members(object) {
+            let found = self.bytes(name);
+            match names.iter().position(|name| same(name.as_bytes(), found)) {
+                Some(at) => values[at] = value,
+                None => other(name, value),
+            }
+        }
+        values
+    }
+
     /// The value of an object's member, [`NOTHING`] where it is absent.
     pub(crate) fn get(&self, object: Id, name: &str) -> Id {
-        let object = self.expect(object, Kind::Object, "an object");
-        let (mut at, end) = (object.0 + 1, self.node(object).next);
-        while at < end {
-            let member = &self.nodes[at as usize];
-            // Most differ in length already.
-            if member.text.length as usize == name.len()
-                && self.text(member.text) == name
-                && member.kind == Kind::String
-            {
-                return Id(at + 1);
-            }
-            at = self.nodes[at as usize + 1].next;
-        }
-        NOTHING
+        let [value] = self.fields(object, [name], |_, _| {});
+        value
     }
 
     /// Whether an object has a member.
@@ -270,7 +297,12 @@ impl<'a> Document<'a> {
 
     /// The value of a member that must be there.
     pub(crate) fn need(&self, object: Id, name: &str) -> Id {
-        let value = self.get(object, name);
+        self.needed(self.get(object, name), object, name)
+    }
+
+    /// The value of a member that was looked for and must be there.
+    #[inline]
+    pub(crate) fn needed(&self, value: Id, object: Id, name: &str) -> Id {
         if value == NOTHING {
             self.refuse(object, &["`", name, "` is missing"]);
         }
@@ -283,7 +315,10 @@ impl<'a> Document<'a> {
 
     /// A string's text.
     pub(crate) fn span(&self, id: Id) -> Span {
-        self.node(self.expect(id, Kind::String, "a string")).text
+        match self.expect(id, Kind::String, "a string") {
+            NOTHING => Span::default(),
+            id => self.inside(id),
+        }
     }
 
     pub(crate) fn boolean(&self, id: Id) -> bool {
@@ -371,225 +406,238 @@ impl Iterator for Members<'_, '_> {
     type Item = (Span, Id);
 
     fn next(&mut self) -> Option<(Span, Id)> {
-        loop {
-            let (name, value) = (self.0.next()?, self.0.next()?);
-            let name = self.0.document.node(name);
+        let Children { document, at, end } = &mut self.0;
+        while at < end {
+            let name = Id(*at);
+            let value = Id(*at + 1);
+            *at = document.node(value).next;
             // Where strings may be ill formed, a name that is no text names nothing.
-            if name.kind == Kind::String {
-                return Some((name.text, value));
+            if document.kind(name) == Kind::String {
+                return Some((document.inside(name), value));
             }
         }
+        None
     }
 }
 
-/// Where something is at fault, it goes to the end of the document, where nothing more can be read.
+/// Each step reads from a place on and says where it ended. Where something is at fault, that is the end of the document, where
+/// nothing more can be read.
 struct Parser<'a> {
     document: Document<'a>,
-    offset: usize,
     depth: u32,
+    /// Of the objects around, a word of each name so far.
+    words: Vec<u64>,
 }
 
 impl Parser<'_> {
-    fn rest(&self) -> &str {
-        self.document.text.get(self.offset..).unwrap_or_default()
+    /// The byte there; 0, which stands nowhere in JSON, at the end.
+    fn byte(&self, at: usize) -> u8 {
+        self.document.text.as_bytes().get(at).copied().unwrap_or_default()
     }
 
-    /// The byte at hand; 0, which stands nowhere in JSON, at the end.
-    fn byte(&self) -> u8 {
-        self.document.text.as_bytes().get(self.offset).copied().unwrap_or_default()
-    }
-
-    fn refuse(&mut self, message: &[&str]) {
+    #[cold]
+    fn refuse(&mut self, at: usize, message: &[&str]) -> usize {
         if !self.document.is_at_fault() {
-            self.document.set_fault(fault(self.offset, message.concat()));
+            self.document.set_fault(fault(at, message.concat()));
         }
-        self.offset = self.document.text.len();
+        self.document.text.len()
     }
 
-    fn unexpected(&mut self, wanted: &str) {
-        match self.rest().chars().next() {
-            None => self.refuse(&["expected ", wanted, ", but the document ends here"]),
-            Some(found) => self.refuse(&["expected ", wanted, ", found `", found.encode_utf8(&mut [0; 4]), "`"]),
-        }
-    }
-
-    fn white_space(&mut self) {
-        while matches!(self.byte(), b' ' | b'\t' | b'\n' | b'\r') {
-            self.offset += 1;
+    #[cold]
+    fn unexpected(&mut self, at: usize, wanted: &str) -> usize {
+        match self.document.text.get(at..).and_then(|rest| rest.chars().next()) {
+            None => self.refuse(at, &["expected ", wanted, ", but the document ends here"]),
+            Some(found) => self.refuse(at, &["expected ", wanted, ", found `", found.encode_utf8(&mut [0; 4]), "`"]),
         }
     }
 
-    /// Consumes `byte` if it comes next.
-    fn eat(&mut self, byte: u8) -> bool {
-        let found = self.byte() == byte;
-        self.offset += usize::from(found);
-        found
-    }
-
-    /// Consumes `byte` if it comes next, white space aside.
-    fn next_is(&mut self, byte: u8) -> bool {
-        self.white_space();
-        self.eat(byte)
-    }
-
-    fn node(&mut self, kind: Kind) {
-        let start = self.offset as u32;
-        self.document.nodes.push(Node { kind, start, end: start, text: Span::default(), next: 0 });
-    }
-
-    fn value(&mut self) {
-        self.white_space();
-        let id = self.document.nodes.len();
-        let byte = self.byte();
-        let kind = match byte {
-            b'{' => Kind::Object,
-            b'[' => Kind::Array,
-            b'"' => Kind::String,
-            b'-' | b'0'..=b'9' => Kind::Number,
-            b't' | b'f' => Kind::Boolean,
-            _ => Kind::Null,
-        };
-        self.node(kind);
-        match byte {
-            b'{' => self.container(b'}', true),
-            b'[' => self.container(b']', false),
-            b'"' => self.string(id),
-            b'-' | b'0'..=b'9' => self.number(),
-            b't' => self.word("true"),
-            b'f' => self.word("false"),
-            _ => self.word("null"),
+    fn after_space(&self, mut at: usize) -> usize {
+        while matches!(self.byte(at), b' ' | b'\t' | b'\n' | b'\r') {
+            at += 1;
         }
-        let next = self.document.nodes.len() as u32;
-        let node = &mut self.document.nodes[id];
-        (node.end, node.next) = (self.offset as u32, next);
-        if kind == Kind::Object {
-            self.each_once(id);
+        at
+    }
+
+    /// Begins a node.
+    fn begin(&mut self, at: usize, kind: Kind) -> usize {
+        let (id, start) = (self.document.nodes.len(), at as u32);
+        self.document.nodes.push(Node { kind, escaped: false, start, end: start, next: id as u32 + 1 });
+        id
+    }
+
+    fn value(&mut self, at: usize) -> usize {
+        let at = self.after_space(at);
+        match self.byte(at) {
+            b'"' => self.string(at),
+            b'{' => self.object(at),
+            b'[' => self.array(at),
+            b'-' | b'0'..=b'9' => self.number(at),
+            b't' => self.word(at, Kind::Boolean, "true"),
+            b'f' => self.word(at, Kind::Boolean, "false"),
+            _ => self.word(at, Kind::Null, "null"),
         }
     }
 
-    fn word(&mut self, word: &str) {
-        if self.rest().starts_with(word) {
-            self.offset += word.len();
-        } else {
-            self.unexpected("a value");
+    fn word(&mut self, at: usize, kind: Kind, word: &str) -> usize {
+        let end = at + word.len();
+        if self.document.text.as_bytes().get(at..end) != Some(word.as_bytes()) {
+            return self.unexpected(at, "a value");
         }
+        let id = self.begin(at, kind);
+        self.document.nodes[id].end = end as u32;
+        end
     }
 
-    fn container(&mut self, close: u8, object: bool) {
-        self.offset += 1;
+    /// Begins an array or an object.
+    fn enter(&mut self, at: usize, kind: Kind) -> (usize, usize) {
+        let id = self.begin(at, kind);
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return self.refuse(&["nested deeper than 128"]);
+            return (id, self.refuse(at + 1, &["nested deeper than 128"]));
         }
-        let mut first = true;
-        while !self.next_is(close) {
-            if !first && !self.eat(b',') {
-                return self.unexpected(if object { "`,` or `}`" } else { "`,` or `]`" });
-            }
-            first = false;
-            if object {
-                self.white_space();
-                if self.byte() != b'"' {
-                    return self.unexpected("a member's name");
-                }
-                self.value();
-                if !self.next_is(b':') {
-                    return self.unexpected("`:`");
-                }
-            }
-            self.value();
-        }
+        (id, self.after_space(at + 1))
+    }
+
+    /// Ends it.
+    fn leave(&mut self, id: usize, end: usize) -> usize {
         self.depth -= 1;
+        let next = self.document.nodes.len() as u32;
+        let node = &mut self.document.nodes[id];
+        (node.end, node.next) = (end as u32, next);
+        end
+    }
+
+    fn array(&mut self, at: usize) -> usize {
+        let (id, mut at) = self.enter(at, Kind::Array);
+        if self.byte(at) == b']' {
+            return self.leave(id, at + 1);
+        }
+        loop {
+            at = self.value(at);
+            at = self.after_space(at);
+            match self.byte(at) {
+                b']' => return self.leave(id, at + 1),
+                b',' => at += 1,
+                _ => return self.unexpected(at, "`,` or `]`"),
+            }
+        }
+    }
+
+    fn object(&mut self, at: usize) -> usize {
+        let (id, mut at) = self.enter(at, Kind::Object);
+        if self.byte(at) == b'}' {
+            return self.leave(id, at + 1);
+        }
+        let (before, mut is_doubtful) = (self.words.len(), false);
+        let end = loop {
+            at = self.after_space(at);
+            if self.byte(at) != b'"' {
+                return self.unexpected(at, "a member's name");
+            }
+            let name = Id(self.document.nodes.len() as u32);
+            at = self.string(at);
+            at = self.after_space(at);
+            if self.byte(at) != b':' {
+                return self.unexpected(at, "`:`");
+            }
+            // A word of each name is compared with that of each before, as long as there are few.
+            let word = word_of(self.document.bytes(self.document.inside(name)));
+            let words = &self.words[before..];
+            is_doubtful |= words.len() == FEW || words.contains(&word);
+            if !is_doubtful {
+                self.words.push(word);
+            }
+            at = self.value(at + 1);
+            at = self.after_space(at);
+            match self.byte(at) {
+                b'}' => break self.leave(id, at + 1),
+                b',' => at += 1,
+                _ => return self.unexpected(at, "`,` or `}`"),
+            }
+        };
+        self.words.truncate(before);
+        if is_doubtful { self.each_once(id, end) } else { end }
     }
 
     /// Makes sure that the object that was just read has no two members of one name.
-    fn each_once(&mut self, object: usize) {
-        if self.document.is_at_fault() {
-            return;
-        }
+    #[cold]
+    fn each_once(&mut self, object: usize, end: usize) -> usize {
         let document = &self.document;
-        let names = document.children(Id(object as u32)).step_by(2);
-        let names = names.filter(|&name| document.kind(name) == Kind::String).map(|name| document.node(name).text);
-        let mut names: Vec<&str> = names.map(|name| document.text(name)).collect();
-        // Few are compared each with each, most of them by length alone. Many are sorted, not hashed: whoever writes a context
-        // chooses its names, and could have them all collide.
-        let twice = if names.len() <= FEW {
-            (1..names.len())
-                .find(|&at| names[..at].iter().any(|name| name.len() == names[at].len() && *name == names[at]))
-        } else {
-            names.sort_unstable();
-            (1..names.len()).find(|&at| names[at - 1] == names[at])
-        };
-        if let Some(at) = twice {
-            let start = document.nodes[object].start as usize;
-            document.set_fault(fault(start, ["`", names[at], "` stands twice in one object"].concat()));
-            self.offset = document.text.len();
-        }
+        let mut names: Vec<&str> = document.members(Id(object as u32)).map(|(name, _)| document.text(name)).collect();
+        // Sorted, not hashed: whoever writes a context chooses its names, and could have them all collide.
+        names.sort_unstable();
+        let Some([name, _]) = names.array_windows().find(|[one, other]| one == other) else { return end };
+        let start = document.nodes[object].start as usize;
+        document.set_fault(fault(start, ["`", name, "` stands twice in one object"].concat()));
+        document.text.len()
     }
 
-    fn number(&mut self) {
-        self.eat(b'-');
-        if !self.eat(b'0') {
-            self.digits();
+    fn number(&mut self, start: usize) -> usize {
+        let id = self.begin(start, Kind::Number);
+        let mut at = start + usize::from(self.byte(start) == b'-');
+        at = if self.byte(at) == b'0' { at + 1 } else { self.digits(at) };
+        if self.byte(at) == b'.' {
+            at = self.digits(at + 1);
         }
-        if self.eat(b'.') {
-            self.digits();
+        if matches!(self.byte(at), b'e' | b'E') {
+            at += 1;
+            at = self.digits(at + usize::from(matches!(self.byte(at), b'+' | b'-')));
         }
-        if self.eat(b'e') || self.eat(b'E') {
-            let _ = self.eat(b'+') || self.eat(b'-');
-            self.digits();
-        }
+        self.document.nodes[id].end = at as u32;
+        at
     }
 
-    fn digits(&mut self) {
-        let start = self.offset;
-        while self.byte().is_ascii_digit() {
-            self.offset += 1;
+    fn digits(&mut self, start: usize) -> usize {
+        let mut at = start;
+        while self.byte(at).is_ascii_digit() {
+            at += 1;
         }
-        if start == self.offset {
-            self.unexpected("a digit");
-        }
+        if at == start { self.unexpected(at, "a digit") } else { at }
     }
 
-    fn string(&mut self, id: usize) {
-        self.offset += 1;
-        let start = self.offset;
+    fn string(&mut self, start: usize) -> usize {
+        let id = self.begin(start, Kind::String);
+        let mut at = plain(self.document.text.as_bytes(), start + 1);
+        if self.byte(at) != b'"' {
+            at = self.escaped_string(id, start + 1, at);
+        }
+        self.document.nodes[id].end = at as u32 + 1;
+        at + 1
+    }
+
+    /// The rest of a string from `at`, where something does not stand as it is; its closing quote.
+    #[cold]
+    fn escaped_string(&mut self, id: usize, mut start: usize, mut at: usize) -> usize {
         let text = self.document.text;
         let unescaped = self.document.unescaped.len();
-        let mut plain = start;
         loop {
-            let rest = text.as_bytes().get(self.offset..).unwrap_or_default();
-            self.offset += rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).unwrap_or(rest.len());
-            match self.byte() {
+            match self.byte(at) {
                 b'"' => break,
                 b'\\' => {
-                    self.document.unescaped.push_str(&text[plain..self.offset]);
-                    match self.escape() {
+                    self.document.unescaped.push_str(&text[start..at]);
+                    let (character, after) = self.escape(at + 1);
+                    match character {
                         Some(character) => self.document.unescaped.push(character),
                         None => self.document.nodes[id].kind = Kind::IllFormed,
                     }
-                    plain = self.offset;
+                    (start, at) = (after, plain(text.as_bytes(), after));
                 }
-                0..=0x1f if self.offset < text.len() => {
-                    return self.refuse(&["a control character in a string; write it as an escape"]);
+                _ if at < text.len() => {
+                    return self.refuse(at, &["a control character in a string; write it as an escape"]);
                 }
-                _ => return self.unexpected("the end of the string"),
+                _ => return self.unexpected(at, "the end of the string"),
             }
         }
-        let (start, length) = if plain == start {
-            (start, self.offset - start)
-        } else {
-            self.document.unescaped.push_str(&text[plain..self.offset]);
-            (text.len() + unescaped, self.document.unescaped.len() - unescaped)
-        };
-        self.document.nodes[id].text = Span { start: start as u32, length: length as u32 };
-        self.offset += 1;
+        self.document.unescaped.push_str(&text[start..at]);
+        let length = (self.document.unescaped.len() - unescaped) as u32;
+        self.document.escaped.push((Id(id as u32), Span { start: (text.len() + unescaped) as u32, length }));
+        self.document.nodes[id].escaped = true;
+        at
     }
 
-    /// Undoes the escape at hand; `None` for half of a surrogate pair.
-    fn escape(&mut self) -> Option<char> {
-        self.offset += 1;
-        let character = match self.byte() {
+    /// Undoes the escape whose backslash was just read; no character for half of a surrogate pair.
+    fn escape(&mut self, at: usize) -> (Option<char>, usize) {
+        let character = match self.byte(at) {
             c @ (b'"' | b'\\' | b'/') => c as char,
             b'b' => '\u{8}',
             b'f' => '\u{c}',
@@ -597,40 +645,105 @@ impl Parser<'_> {
             b'r' => '\r',
             b't' => '\t',
             b'u' => {
-                self.offset += 1;
-                let unit = self.hex();
-                if (0xd800..0xdc00).contains(&unit) && self.rest().starts_with("\\u") {
-                    let after = self.offset;
-                    self.offset += 2;
-                    let low = self.hex();
+                let (unit, at) = self.hex(at + 1);
+                if (0xd800..0xdc00).contains(&unit) && self.byte(at) == b'\\' && self.byte(at + 1) == b'u' {
+                    let (low, after) = self.hex(at + 2);
                     if (0xdc00..0xe000).contains(&low) {
-                        return char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
+                        return (char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00)), after);
                     }
-                    if !self.document.is_at_fault() {
-                        self.offset = after;
+                    if self.document.is_at_fault() {
+                        return (None, after);
                     }
                 }
-                return char::from_u32(unit);
+                return (char::from_u32(unit), at);
             }
-            _ => {
-                self.unexpected("an escape");
-                return None;
-            }
+            _ => return (None, self.unexpected(at, "an escape")),
         };
-        self.offset += 1;
-        Some(character)
+        (Some(character), at + 1)
     }
 
-    fn hex(&mut self) -> u32 {
+    fn hex(&mut self, start: usize) -> (u32, usize) {
         let mut unit = 0;
-        for _ in 0..4 {
-            let Some(digit) = (self.byte() as char).to_digit(16) else {
-                self.unexpected("four hexadecimal digits");
-                return 0;
+        for at in start..start + 4 {
+            let Some(digit) = (self.byte(at) as char).to_digit(16) else {
+                return (0, self.unexpected(at, "four hexadecimal digits"));
             };
             unit = unit * 16 + digit;
-            self.offset += 1;
         }
-        unit
+        (unit, start + 4)
+    }
+}
+
+/// Where from `at` on the first quote, backslash or control character is.
+#[inline]
+fn plain(bytes: &[u8], mut at: usize) -> usize {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        let word = u64::from_le_bytes(*word);
+        // Where bytes of the word are below `least`, the highest bit of the lowest such byte is set, and none below it.
+        let below = |word: u64, least: u8| word.wrapping_sub(EACH * u64::from(least)) & !word & (EACH << 7);
+        // With one bit turned round, a quote comes right after the control characters.
+        let found = below(word ^ (EACH * 2), 0x21) | below(word ^ (EACH * u64::from(b'\\')), 1);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).unwrap_or(rest.len())
+}
+
+/// A word that tells most names apart: of their ends, where names that are alike differ.
+fn word_of(name: &[u8]) -> u64 {
+    let word = match (name.last_chunk(), name.first_chunk(), name.last_chunk()) {
+        (Some(end), ..) => u64::from_le_bytes(*end),
+        (None, Some(start), Some(end)) => {
+            u64::from(u32::from_le_bytes(*start)) << 32 | u64::from(u32::from_le_bytes(*end))
+        }
+        _ => name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    word ^ (name.len() as u64) << 56
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_runs_end_at_the_first_byte_that_is_not() {
+        for length in 0..40 {
+            let text = vec![b'\x7f'; length];
+            assert_eq!(plain(&text, 0), length);
+            for at in 0..length {
+                for (byte, is_plain) in
+                    [(b'"', false), (b'\\', false), (0, false), (0x1f, false), (0x20, true), (b'#', true), (0xff, true)]
+                {
+                    let mut text = text.clone();
+                    text[at] = byte;
+                    assert_eq!(plain(&text, 0), if is_plain { length } else { at }, "{byte} at {at} of {length}");
+                    assert_eq!(plain(&text, at + 1), length);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_name_stands_twice_however_many_and_how_much_alike() {
+        let alike = |count: usize| (0..count).map(|index| format!("{index:03}-with-the-same-end"));
+        let apart = |count: usize| (0..count).map(|index| index.to_string());
+        for count in [1, 2, FEW, FEW + 1, 40] {
+            for names in [alike(count).collect::<Vec<_>>(), apart(count).collect()] {
+                let object = |names: &[String]| {
+                    let members: Vec<_> = names.iter().map(|name| format!("{}:{{\"0\":0}}", quoted(name))).collect();
+                    format!("{{{}}}", members.join(","))
+                };
+                assert!(Document::parse(&object(&names)).is_ok());
+                for name in &names {
+                    let twice = object(&[&*names, std::slice::from_ref(name)].concat());
+                    let message = Document::parse(&twice).err().map(|fault| fault.message);
+                    assert_eq!(message, Some(format!("`{name}` stands twice in one object")));
+                }
+            }
+        }
     }
 }

@@ -230,7 +230,7 @@ impl Snapshot {
         self.expires.is_some_and(|expires| now > expires.plus_millis(CLOCK_SKEW))
     }
 
-    /// The flags' keys, in the order of the document.
+    /// The flags' keys: those that are whole numbers below 2^32 − 1 first, by value, then the others as they stand in the document.
     pub fn flags(&self) -> impl ExactSizeIterator<Item = &str> {
         self.tables.flags.iter().map(|flag| self.text(flag.key))
     }

@@ -19,12 +19,23 @@ impl<'t> Texts<'t> {
 
     #[inline]
     pub(crate) fn get(self, span: Span) -> &'t str {
-        let (start, length) = (span.start as usize, span.length as usize);
-        let (text, start) = match start.checked_sub(self.document.len()) {
+        let (text, start) = self.place(span);
+        text.get(start..start + span.length as usize).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn bytes(self, span: Span) -> &'t [u8] {
+        let (text, start) = self.place(span);
+        text.as_bytes().get(start..start + span.length as usize).unwrap_or_default()
+    }
+
+    #[inline]
+    fn place(self, span: Span) -> (&'t str, usize) {
+        let start = span.start as usize;
+        match start.checked_sub(self.document.len()) {
             None => (self.document, start),
             Some(start) => (self.unescaped, start),
-        };
-        text.get(start..start + length).unwrap_or_default()
+        }
     }
 }
 
@@ -52,6 +63,11 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    pub(crate) fn with_capacity(names: usize) -> Self {
+        let slots = if names == 0 { 0 } else { (2 * names).next_power_of_two().max(8) };
+        Names { slots: vec![EMPTY; slots], spans: Vec::with_capacity(names) }
+    }
+
     pub(crate) fn len(&self) -> u32 {
         self.spans.len() as u32
     }

@@ -4,7 +4,7 @@ use super::base64url;
 use super::json::{Document, Fault, Id, Kind, NOTHING, Result};
 use super::load::{ALL, AttributePath, Audience, Snapshot, Tables};
 use super::model::*;
-use super::names::Names;
+use super::names::{Names, same};
 use crate::Timestamp;
 use crate::evaluate::version::Version;
 use crate::number::decimal;
@@ -60,6 +60,7 @@ pub(super) fn read(payload: String) -> Result<Snapshot> {
     let unescaped = document.unescaped;
     let document_length = payload.len();
     let mut text = payload;
+    text.reserve_exact(unescaped.len());
     text.push_str(&unescaped);
     let text = text.into_boxed_str();
     Ok(Snapshot {
@@ -117,13 +118,10 @@ impl<'d> Loader<'d> {
         }
     }
 
-    /// Makes sure that an object has no members but these.
-    pub(super) fn only(&self, object: Id, known: &[&str]) {
-        for (name, value) in self.document.members(object) {
-            if !is_among(known, self.document.text(name)) {
-                self.unsupported(value, name);
-            }
-        }
+    /// The values of an object's members by name, [`NOTHING`] for those that are absent. It must have no others.
+    #[inline]
+    pub(super) fn only<const N: usize>(&self, object: Id, names: [&str; N]) -> [Id; N] {
+        self.document.fields(object, names, |name, value| self.unsupported(value, name))
     }
 
     fn instant(&self, id: Id) -> Timestamp {
@@ -180,9 +178,9 @@ impl<'d> Loader<'d> {
         self.tables.attributes.add(span, texts) as AttributeId
     }
 
-    /// What an object is bucketed by, or whom its lists name.
-    fn by(&mut self, object: Id, member: &str) -> AttributeId {
-        match self.document.get(object, member) {
+    /// What something is bucketed by, or whom its lists name.
+    fn by(&mut self, id: Id) -> AttributeId {
+        match id {
             NOTHING => TARGETING_KEY,
             path => self.attribute(path),
         }
@@ -234,15 +232,16 @@ impl<'d> Loader<'d> {
             });
         }
         for (name, layer) in document.members(layers) {
-            let (salt, by) = (self.salt(document.need(layer, "salt")), self.by(layer, "by"));
+            let (salt, by) = (self.salt(document.need(layer, "salt")), self.by(document.get(layer, "by")));
             self.tables.layers.push(Layer { name, source: document.source(layer), salt, by });
         }
         for (name, holdout) in document.members(holdouts) {
-            let (salt, by) = (self.salt(document.need(holdout, "salt")), self.by(holdout, "by"));
+            let (salt, by) = (self.salt(document.need(holdout, "salt")), self.by(document.get(holdout, "by")));
             let percent = self.percent(document.need(holdout, "percent"));
             self.tables.holdouts.push(Holdout { name, source: document.source(holdout), salt, by, percent });
         }
         // Variants before anything that names them, so that a prerequisite may stand before the flag it names.
+        self.tables.flags.reserve_exact(flags.len());
         for &(key, flag) in &flags {
             let gate = self.gate(key, flag);
             self.tables.flags.push(gate);
@@ -273,7 +272,7 @@ impl<'d> Loader<'d> {
     fn segment(&mut self, name: Span, id: Id) -> Segment {
         let document = self.document;
         Segment {
-            by: self.by(id, "by"),
+            by: self.by(document.get(id, "by")),
             include: self.keys(document.get(id, "include")),
             exclude: self.keys(document.get(id, "exclude")),
             when: self.condition_tree(document.get(id, "when")),
@@ -293,14 +292,16 @@ impl<'d> Loader<'d> {
     /// Reads what a flag needs to be killed, disabled or pinned, which works even where the rest is not understood.
     fn gate(&mut self, key: Span, id: Id) -> Flag {
         let document = self.document;
+        let names = ["requires", "type", "variants", "off", "killed", "enabled", "salt"];
+        let [requires, kind, variants, off, killed, enabled, salt] = document.fields(id, names, |_, _| {});
         let mut unsupported = None;
-        for name in document.elements(document.get(id, "requires")) {
+        for name in document.elements(requires) {
             let span = document.span(name);
             if unsupported.is_none() && !is_supported(document.text(span)) {
                 unsupported = Some(span);
             }
         }
-        let kind = document.span(document.need(id, "type"));
+        let kind = document.span(document.needed(kind, id, "type"));
         let kind = match document.text(kind) {
             "boolean" => FlagType::Boolean,
             "string" => FlagType::String,
@@ -311,15 +312,15 @@ impl<'d> Loader<'d> {
                 FlagType::Json
             }
         };
-        let variants = self.variants(document.need(id, "variants"), kind);
-        let off = self.variant(document.need(id, "off"), variants);
-        let gate = match (document.get(id, "killed"), document.get(id, "enabled")) {
+        let variants = self.variants(document.needed(variants, id, "variants"), kind);
+        let off = self.variant(document.needed(off, id, "off"), variants);
+        let gate = match (killed, enabled) {
             (NOTHING, NOTHING) => Gate::Open,
             (NOTHING, enabled) if document.boolean(enabled) => Gate::Open,
             (NOTHING, _) => Gate::Disabled,
             (by, _) => Gate::Killed(document.span(by)),
         };
-        let salt = self.salt(document.need(id, "salt"));
+        let salt = self.salt(document.needed(salt, id, "salt"));
         Flag { source: document.source(id), kind, unsupported, ..Flag::gate(key, variants, off, salt, gate) }
     }
 
@@ -327,8 +328,22 @@ impl<'d> Loader<'d> {
     fn flag(&mut self, id: Id, gate: Flag) -> Flag {
         let document = self.document;
         let variants = gate.variants;
-        let (bucket_by, default) = (self.by(id, "bucketBy"), self.serve(document.need(id, "default"), variants));
-        let scheme = document.get(id, "scheme");
+        let names = [
+            "bucketBy",
+            "default",
+            "scheme",
+            "prerequisites",
+            "deny",
+            "exclude",
+            "allow",
+            "holdouts",
+            "layer",
+            "rules",
+        ];
+        let [bucket_by, default, scheme, prerequisites, deny, exclude, allow, holdouts, layer, rules] =
+            document.fields(id, names, |_, _| {});
+        let bucket_by = self.by(bucket_by);
+        let default = self.serve(document.needed(default, id, "default"), variants);
         let scheme = match document.string(scheme) {
             "js31" => Scheme::Js31,
             name => {
@@ -338,35 +353,31 @@ impl<'d> Loader<'d> {
                 Scheme::Xxh3
             }
         };
-        let prerequisites = self.prerequisites(document.get(id, "prerequisites"));
-        let deny = document.get(id, "deny");
-        self.only(deny, &["keys", "segments"]);
-        let deny = self.people(deny);
-        let excluded = document.get(id, "exclude");
-        self.only(excluded, &["keys", "segments", "positions"]);
-        let exclude = self.people(excluded);
-        let excluded_positions = self.positions(document.get(excluded, "positions"));
-        let allow = self.allow(document.get(id, "allow"), variants);
+        let prerequisites = self.prerequisites(prerequisites);
+        let [keys, segments] = self.only(deny, ["keys", "segments"]);
+        let deny = self.people(keys, segments);
+        let [keys, segments, positions] = self.only(exclude, ["keys", "segments", "positions"]);
+        let exclude = self.people(keys, segments);
+        let excluded_positions = self.positions(positions);
+        let allow = self.allow(allow, variants);
         let start = self.tables.holdout_ids.len();
-        for name in document.elements(document.get(id, "holdouts")) {
+        for name in document.elements(holdouts) {
             let holdout = self.named(name, &self.holdouts, "holdout");
             self.tables.holdout_ids.push(holdout as u16);
         }
         let holdouts = Slice::from(start, &self.tables.holdout_ids);
-        let layer = match document.get(id, "layer") {
+        let [name, ranges] = self.only(layer, ["name", "ranges"]);
+        let layer = match layer {
             NOTHING => None,
-            layer => {
-                self.only(layer, &["name", "ranges"]);
-                Some(LayerRanges {
-                    layer: self.named(document.need(layer, "name"), &self.layers, "layer") as u16,
-                    ranges: self.positions(document.need(layer, "ranges")),
-                })
-            }
+            layer => Some(LayerRanges {
+                layer: self.named(document.needed(name, layer, "name"), &self.layers, "layer") as u16,
+                ranges: self.positions(document.needed(ranges, layer, "ranges")),
+            }),
         };
         let runs = [prerequisites, excluded_positions, allow, holdouts];
         let screens =
             !deny.is_empty() || !exclude.is_empty() || layer.is_some() || runs.iter().any(|run| !run.is_empty());
-        let rules = self.rules(document.get(id, "rules"), variants);
+        let rules = self.rules(rules, variants);
         Flag {
             bucket_by,
             scheme,
@@ -412,12 +423,13 @@ impl<'d> Loader<'d> {
     }
 
     fn variant(&self, id: Id, variants: Slice) -> VariantId {
-        let name = self.document.string(id);
+        let name = self.document.span(id);
+        let bytes = self.document.bytes(name);
         let mut variants = variants.of(&self.tables.variants).iter();
-        match variants.position(|variant| self.document.text(variant.name) == name) {
+        match variants.position(|variant| same(self.document.bytes(variant.name), bytes)) {
             Some(index) => index as VariantId,
             None => {
-                self.document.refuse(id, &["the flag has no variant `", name, "`"]);
+                self.document.refuse(id, &["the flag has no variant `", self.document.text(name), "`"]);
                 0
             }
         }
@@ -427,11 +439,12 @@ impl<'d> Loader<'d> {
         let document = self.document;
         let start = self.tables.prerequisites.len();
         for prerequisite in document.elements(id) {
-            self.only(prerequisite, &["flag", "variants"]);
-            let flag = self.named(document.need(prerequisite, "flag"), &self.tables.flag_keys, "flag");
+            let [flag, variants] = self.only(prerequisite, ["flag", "variants"]);
+            let flag = document.needed(flag, prerequisite, "flag");
+            let flag = self.named(flag, &self.tables.flag_keys, "flag");
             let of = self.tables.flags[flag as usize].variants;
             let first = self.tables.variant_ids.len();
-            for name in document.elements(document.need(prerequisite, "variants")) {
+            for name in document.elements(document.needed(variants, prerequisite, "variants")) {
                 let variant = self.variant(name, of);
                 self.tables.variant_ids.push(variant);
             }
@@ -445,8 +458,8 @@ impl<'d> Loader<'d> {
         if matches!(self.document.kind(id), Kind::Array | Kind::Nothing) {
             return Keys::Plain(self.sorted_strings(id));
         }
-        self.only(id, &["hashed"]);
-        Keys::Hashed(self.hashes(self.document.need(id, "hashed")))
+        let [hashed] = self.only(id, ["hashed"]);
+        Keys::Hashed(self.hashes(self.document.needed(hashed, id, "hashed")))
     }
 
     pub(super) fn version(&mut self, id: Id) {
@@ -473,17 +486,16 @@ impl<'d> Loader<'d> {
         Slice::from(start, &self.tables.hashes)
     }
 
-    fn people(&mut self, id: Id) -> People {
-        let document = self.document;
-        People { keys: self.keys(document.get(id, "keys")), segments: self.segment_ids(document.get(id, "segments")) }
+    fn people(&mut self, keys: Id, segments: Id) -> People {
+        People { keys: self.keys(keys), segments: self.segment_ids(segments) }
     }
 
     fn allow(&mut self, id: Id, variants: Slice) -> Slice {
         let start = self.tables.allows.len();
         for allow in self.document.elements(id) {
-            self.only(allow, &["variant", "keys", "segments"]);
-            let variant = self.variant(self.document.need(allow, "variant"), variants);
-            let people = self.people(allow);
+            let [variant, keys, segments] = self.only(allow, ["variant", "keys", "segments"]);
+            let variant = self.variant(self.document.needed(variant, allow, "variant"), variants);
+            let people = self.people(keys, segments);
             self.tables.allows.push(Allow { variant, people });
         }
         Slice::from(start, &self.tables.allows)
@@ -506,10 +518,10 @@ impl<'d> Loader<'d> {
         let document = self.document;
         let start = self.tables.rules.len();
         for rule in document.elements(id) {
-            self.only(rule, &["id", "when", "serve"]);
-            let when = self.condition_tree(document.get(rule, "when"));
-            let serve = self.serve(document.need(rule, "serve"), variants);
-            let name = document.span(document.need(rule, "id"));
+            let [id, when, serve] = self.only(rule, ["id", "when", "serve"]);
+            let when = self.condition_tree(when);
+            let serve = self.serve(document.needed(serve, rule, "serve"), variants);
+            let name = document.span(document.needed(id, rule, "id"));
             if self.tables.rules.len() - start >= MAX_RULES {
                 document.refuse(rule, &["more than 4,096 rules"]);
             }
@@ -523,13 +535,13 @@ impl<'d> Loader<'d> {
         if document.kind(id) == Kind::String {
             return Serve::Everyone(Share::Variant(self.variant(id, variants)));
         }
-        self.only(id, &["split", "ramp"]);
-        match (document.get(id, "split"), document.get(id, "ramp")) {
+        let [split, ramp] = self.only(id, ["split", "ramp"]);
+        match (split, ramp) {
             (NOTHING, NOTHING) => {}
             (split, NOTHING) => return Serve::Everyone(Share::Split(self.split(split, variants))),
             (NOTHING, ramp) => {
-                self.only(ramp, &["percent", "schedule", "serve"]);
-                let percent = match (document.get(ramp, "percent"), document.get(ramp, "schedule")) {
+                let [percent, schedule, inner] = self.only(ramp, ["percent", "schedule", "serve"]);
+                let percent = match (percent, schedule) {
                     (NOTHING, schedule) if schedule != NOTHING => Percent::Scheduled(self.schedule(schedule)),
                     (percent, NOTHING) if percent != NOTHING => Percent::Fixed(self.percent(percent)),
                     _ => {
@@ -537,7 +549,7 @@ impl<'d> Loader<'d> {
                         Percent::Fixed(0)
                     }
                 };
-                let inner = document.need(ramp, "serve");
+                let inner = document.needed(inner, ramp, "serve");
                 let serve = self.serve(inner, variants);
                 if let Serve::Everyone(share) = serve {
                     return Serve::Ramp(percent, share);
@@ -571,10 +583,10 @@ impl<'d> Loader<'d> {
 
     fn schedule(&mut self, id: Id) -> u32 {
         let document = self.document;
-        self.only(id, &["before", "points", "linear"]);
-        let before = self.percent(document.need(id, "before"));
-        let linear = document.boolean(document.get(id, "linear"));
-        let place = document.need(id, "points");
+        let [before, points, linear] = self.only(id, ["before", "points", "linear"]);
+        let before = self.percent(document.needed(before, id, "before"));
+        let linear = document.boolean(linear);
+        let place = document.needed(points, id, "points");
         let start = self.tables.points.len();
         for point in document.elements(place) {
             let (at, percent) = self.pair(point);
@@ -595,7 +607,7 @@ impl<'d> Loader<'d> {
 
 /// The names of a section's members.
 fn names_of(document: &Document<'_>, section: Id) -> Names {
-    let mut names = Names::default();
+    let mut names = Names::with_capacity(document.members(section).count());
     for (name, _) in document.members(section) {
         names.add(name, document.texts());
     }

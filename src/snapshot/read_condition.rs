@@ -158,10 +158,10 @@ impl Loader<'_> {
                 Operator::InCi(self.sorted(id, texts))
             }
             "inHashed" => {
-                self.only(id, &["types", "hashed"]);
-                let hashes = self.hashes(document.need(id, "hashed"));
+                let [types, hashed] = self.only(id, ["types", "hashed"]);
+                let hashes = self.hashes(document.needed(hashed, id, "hashed"));
                 let mut operands = HashedOperands { hashes, strings: false, numbers: false, booleans: false };
-                for kind in document.elements(document.need(id, "types")) {
+                for kind in document.elements(document.needed(types, id, "types")) {
                     match document.string(kind) {
                         "string" => operands.strings = true,
                         "number" => operands.numbers = true,
@@ -174,16 +174,15 @@ impl Loader<'_> {
             #[cfg(feature = "regex")]
             "matches" => self.patterns(id),
             "semverMatches" => {
-                self.only(id, &["from", "below", "prereleasesOf"]);
+                let [from, below, prereleases_of] = self.only(id, ["from", "below", "prereleasesOf"]);
                 let start = self.tables.versions.len();
-                self.version(document.need(id, "from"));
-                let below = document.get(id, "below");
+                self.version(document.needed(from, id, "from"));
                 if below != NOTHING {
                     self.version(below);
                 }
                 let ends = Slice::from(start, &self.tables.versions);
                 let start = self.tables.versions.len();
-                for version in document.elements(document.get(id, "prereleasesOf")) {
+                for version in document.elements(prereleases_of) {
                     self.version(version);
                 }
                 let prereleases_of = Slice::from(start, &self.tables.versions);
