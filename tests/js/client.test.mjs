@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { FlagstoneClient, LoadError } from "../../pkg/node.js";
+import * as tools from "../../pkg/tools.js";
 import { boolean, envelope, flags, keyPair, snapshot } from "./support/sign.mjs";
 
 const production = keyPair();
@@ -11,6 +12,8 @@ const signed = (content) => envelope(snapshot(content), production);
 const start = (source, options) =>
   FlagstoneClient.start({ source, environment: "production", keys, warn: () => undefined, ...options });
 const user = { targetingKey: "user-42" };
+/** As `publish` does. */
+const complete = async (payload) => new TextDecoder().decode(await tools.complete(new TextEncoder().encode(payload)));
 
 let client;
 before(async () => {
@@ -268,6 +271,54 @@ test("a context that is too large serves the default", () => {
   assert.equal(client.boolean("targeted", true, context), true);
   assert.equal(client.all(context).targeted.errorCode, "GENERAL");
   assert.equal(client.boolean("enabled", false, user), true);
+});
+
+test("names that are numbers, wherever they stand", async () => {
+  const variants = '{"z": "z", "10": "10", "01": "01", "4294967295": "4294967295", "2": "2", "4294967294": "4294967294"}';
+  const names = Object.keys(JSON.parse(variants));
+  // Each serves the variant of its own name, and asks for an attribute of its own.
+  const flag = (name) => {
+    const rules = `[{"id": "r", "when": {"attribute": "a${name}", "equals": true}, "serve": ${JSON.stringify(name)}}]`;
+    return `"${name}": {"type": "string", "off": "z", "salt": "s", "variants": ${variants}, "rules": ${rules}, "default": "z"}`;
+  };
+  const disordered = ["z", "10", "01", "4294967295", "2", "4294967294"].map(flag).join();
+  const payload = JSON.stringify(snapshot({ flags: {} })).replace('"flags":{}', `"flags":{${disordered}}`);
+  for (const text of [payload, await complete(payload)]) {
+    const numbered = await start(envelope(text, production));
+    const context = Object.fromEntries(names.map((name) => [`a${name}`, true]));
+    const all = numbered.all(context);
+    for (const name of names) {
+      assert.equal(numbered.string(name, "", context), name);
+      assert.deepEqual([all[name].value, all[name].variant], [name, name]);
+      assert.equal(numbered.string(name, "", {}), "z");
+      assert.equal((await numbered.explain(name, context)).steps.at(-1).flag, name);
+    }
+    await numbered.close();
+  }
+});
+
+test("what was compiled at publish is evaluated, unless the document is another one", async () => {
+  const read = async (payload) => {
+    const reader = await start(envelope(payload, production));
+    const answer = JSON.parse(JSON.stringify([reader.error?.message ?? null, reader.all(user)]));
+    await reader.close();
+    return answer;
+  };
+  const content = snapshot({ version: 7, flags });
+  const payload = await complete(JSON.stringify(content));
+  const [, expected] = await read(JSON.stringify(content));
+  assert.equal(expected.enabled.value, true);
+  assert.deepEqual(await read(payload), [null, expected]);
+  // Somebody edited a flag, or the tables.
+  const edited = payload.replace('"enabled":{"type":"boolean"', '"enabled":{"killed":"flag","type":"boolean"');
+  assert.equal((await read(edited))[1].enabled.value, false);
+  for (const tables of ["", "AQ", "B", "A!"]) {
+    const other = payload.replace(/"tables":"[^"]*"/, `"tables":"${tables}"`);
+    assert.deepEqual(await read(other), [null, expected], tables);
+  }
+  const { compiled, ...rest } = JSON.parse(payload);
+  assert.deepEqual(await read(JSON.stringify({ compiled, ...rest })), [null, expected], "not the last member");
+  assert.match((await read('{"schema": 2}'))[0], /the payload is no snapshot: schema: expected 1, found 2/);
 });
 
 test("pins", async () => {

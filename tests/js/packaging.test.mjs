@@ -14,6 +14,7 @@ import { Miniflare } from "miniflare";
 import * as vite from "vite";
 import webpack from "webpack";
 import { FlagstoneClient } from "../../pkg/node.js";
+import * as tools from "../../pkg/tools.js";
 import { launch, serve } from "./support/browser.mjs";
 import { entry, manifest, project, tarball } from "./support/package.mjs";
 import { boolean, envelope, flags, keyPair, patterns, snapshot } from "./support/sign.mjs";
@@ -141,6 +142,20 @@ test("Vite, built: the engine is an asset", async () => {
   const requests = await openBuilt(await viteBuild(site()));
   assert.equal(engines(requests).length, MODULES);
   assert.deepEqual(inlined(requests), []);
+});
+
+test("a page whose snapshot was compiled at publish loads no tools", async () => {
+  const folder = await viteBuild(site());
+  const completed = await tools.complete(new TextEncoder().encode(JSON.parse(source).payload));
+  const published = envelope(new TextDecoder().decode(completed), production);
+  const server = await serve({ "/client.json": published, "/": folder });
+  try {
+    const requests = await open(`${server.base}/index.html`);
+    assert.deepEqual(engines(requests).map((path) => /flagstone_[a-z]+/.exec(path)[0]), ["flagstone_bg"]);
+    assert.deepEqual(inlined(requests), []);
+  } finally {
+    server.close();
+  }
 });
 
 test("Vite's development server, with dependencies bundled before", async () => {
