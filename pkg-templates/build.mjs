@@ -8,6 +8,7 @@ import { gzipSync } from "node:zlib";
 /** What is imported by its own name in every runtime alike: `flagstone/NAME`, from src/NAME.ts. */
 const MODULES = [
   "file-storage",
+  "guard",
   "inline",
   "module",
   "openfeature-server",
@@ -70,7 +71,7 @@ for (const [engine, folder] of [
   const built = new URL(`target/pkg-build/${engine}/`, root);
   // What goes with a client of either stands in one place.
   const filter = (file) =>
-    engine === "full" || !/(openfeature|exposures|file-storage|testing|variables)[^/]*$/.test(file);
+    engine === "full" || !/(openfeature|exposures|file-storage|guard|testing|variables)[^/]*$/.test(file);
   cpSync(dist, folder, { recursive: true, filter });
   cpSync(new URL("flagstone_bg.wasm", built), new URL("flagstone_bg.wasm", folder));
   const gzipped = gzipSync(readFileSync(new URL("flagstone_bg.wasm", built)), { level: 9 });
