@@ -26,7 +26,7 @@ import {
 } from "./host.js";
 import { forbidden, load } from "./instance.js";
 import { checkKeys, checkOptions, checkPins } from "./options.js";
-import { findPins, readPins, type RequestPins, type SignedPinsOptions } from "./pins.js";
+import type { RequestPins, SignedPinsOptions } from "./pins.js";
 import { runtime } from "./runtime.js";
 import { Schedule } from "./schedule.js";
 import { readBody, reason, Source } from "./source.js";
@@ -475,6 +475,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     const { signedPins, environment } = this.#options;
     if (signedPins === undefined) throw new LoadError("SIGNATURE", "start the client with `signedPins`");
     this.#assertOpen();
+    const { readPins } = await import("./pins.js");
     return readPins(await this.#loadEngine(), token, signedPins.keys ?? this.#keys, environment, this.#time());
   }
 
@@ -495,7 +496,10 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   async #findPins(address: string, cookies: string): Promise<RequestPins> {
     const { signedPins } = this.#options;
     if (signedPins === undefined) return {};
-    const { error, ...found } = await findPins(address, cookies, signedPins.name, (token) => this.readPins(token));
+    // Loaded by those alone who take them.
+    const { error, ...found } = await import("./pins.js")
+      .then(({ findPins }) => findPins(address, cookies, signedPins.name, (token) => this.readPins(token)))
+      .catch((error: unknown) => ({ error }));
     if (error !== undefined) {
       this.#warn("PINS", `pins are not taken: ${reason(error)}`);
       if (error instanceof LoadError) this.#emit("error", error);

@@ -114,9 +114,9 @@ let controller;
 before(async () => {
   project = publishedProject(definitions);
   server = await project.serve();
-  const project = projectWith();
-  const { FlagstoneClient } = await load(project, ".");
-  const { Guards } = await load(project, "./guard");
+  const installed = projectWith();
+  const { FlagstoneClient } = await load(installed, ".");
+  const { Guards } = await load(installed, "./guard");
   client = await FlagstoneClient.start({
     source: `${server.base}/snapshots/production/client.json`,
     stream: `${server.base}/snapshots/production/stream`,
