@@ -158,7 +158,7 @@ export function bytesByModule() {
     metafile: true,
     format: "esm",
     packages: "external",
-    external: ["./flagstone_inlined.js"],
+    external: ["./ed25519.js", "./flagstone_inlined.js", "./pins.js", "./stream.js"],
   });
   const { contents } = outputFiles[0];
   const modules = Object.entries(metafile.outputs["out.js"].inputs).map(([path, { bytesInOutput }]) => {

@@ -8,6 +8,7 @@ import { gzipSync } from "node:zlib";
 /** What is imported by its own name in every runtime alike: `flagstone/NAME`, from src/NAME.ts. */
 const MODULES = [
   "file-storage",
+  "guard",
   "inline",
   "module",
   "openfeature-server",
@@ -69,7 +70,7 @@ for (const [engine, folder] of [
 ]) {
   // What goes with a client of either stands in one place.
   const filter = (file) =>
-    engine === "full" || !/(openfeature|exposures|file-storage|testing|variables)[^/]*$/.test(file);
+    engine === "full" || !/(openfeature|exposures|file-storage|guard|testing|variables)[^/]*$/.test(file);
   cpSync(dist, folder, { recursive: true, filter });
   for (const [build, wasm, inlined] of [
     [engine, "flagstone_bg.wasm", "flagstone_inlined.js"],

@@ -13,9 +13,9 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /**
  * Runs it: `GET /metrics` is what Prometheus reads, and `POST /NAME` does what `commands` has by that name, and says what comes
- * of it. `client` is that of the npm package.
+ * of it. `guards` are those of the npm package.
  */
-export async function runApplication(client, commands) {
+export async function runApplication(guards, commands) {
   let isBroken = false;
   let lastNew;
   const taken = { new: { seconds: 0, count: 0 }, old: { seconds: 0, count: 0 } };
@@ -31,7 +31,7 @@ export async function runApplication(client, commands) {
   const call = () => {
     const context = { targetingKey: `user-${Math.floor(Math.random() * PEOPLE)}` };
     const quietly = { error: () => {} };
-    client.guard(
+    guards.guard(
       FLAG,
       context,
       () => resize("new", 8),
@@ -47,7 +47,7 @@ export async function runApplication(client, commands) {
     const lines = ["# TYPE resize_seconds summary"];
     for (const [path, { seconds, count }] of Object.entries(taken))
       lines.push(`resize_seconds_sum{path="${path}"} ${seconds}`, `resize_seconds_count{path="${path}"} ${count}`);
-    return `${client.metrics()}${lines.join("\n")}\n`;
+    return `${guards.metrics()}${lines.join("\n")}\n`;
   };
   const posts = Object.entries(commands).map(([name, run]) => [`POST /${name}`, run]);
   const answers = { "GET /metrics": metrics, ...Object.fromEntries(posts) };

@@ -107,7 +107,7 @@ function installed() {
     mkdirSync(dirname(join(modules, dependency)), { recursive: true });
     symlinkSync(join(root, "pkg-templates", "node_modules", dependency), join(modules, dependency), "dir");
   }
-  return join(modules, name, "node.js");
+  return join(modules, name);
 }
 
 /** A port that nobody listens at, for what does not say which it took. */
@@ -305,7 +305,9 @@ const isFixed = !isCheck && options.port === undefined;
 const measures = `http://127.0.0.1:${await freePort()}`;
 const dashboard = await serveDashboard(isFixed ? DASHBOARD_PORT : 0, measures);
 const snapshots = new URL("snapshots/production/", dashboard.address);
-const { FlagstoneClient } = await import(installed());
+const folder = installed();
+const { FlagstoneClient } = await import(join(folder, "node.js"));
+const { Guards } = await import(join(folder, "guard.js"));
 const client = await FlagstoneClient.start({
   source: new URL("client.json", snapshots),
   stream: new URL("stream", snapshots),
@@ -313,7 +315,7 @@ const client = await FlagstoneClient.start({
   keys: JSON.parse(readFileSync(keys, "utf8")),
 });
 if (client.error) fail(`the application has no flags: ${client.error.message}`);
-const application = await runApplication(client, commands);
+const application = await runApplication(new Guards(client), commands);
 const prometheus = await startPrometheus(measures, application.address).catch((error) =>
   fail(`${error.message}\n.ci/install prometheus installs it, as 'make demo' does.`),
 );

@@ -16,7 +16,6 @@ import {
   type Step,
 } from "./codes.js";
 import type { EvaluationContext } from "./encode.js";
-import { Guards, type Guarded, type GuardOptions, type NewPath, type Shadowed, type ShadowOptions } from "./guard.js";
 import {
   Host,
   LoadError,
@@ -27,7 +26,7 @@ import {
 } from "./host.js";
 import { forbidden, load } from "./instance.js";
 import { checkKeys, checkOptions, checkPins } from "./options.js";
-import { findPins, readPins, type RequestPins, type SignedPinsOptions } from "./pins.js";
+import type { RequestPins, SignedPinsOptions } from "./pins.js";
 import { runtime } from "./runtime.js";
 import { Schedule } from "./schedule.js";
 import { readBody, reason, Source } from "./source.js";
@@ -45,7 +44,6 @@ export {
   type AnonymousIdOptions,
   type AnonymousIdStorage,
 } from "./anonymous.js";
-export type { Guarded, GuardOptions, MetricsReport, Mismatch, NewPath, Shadowed, ShadowOptions } from "./guard.js";
 export { cacheStorage, inlineEnvelope, kvStorage, webStorage } from "./storage.js";
 export type { ItemStorage, KeyValueNamespace, SnapshotStorage, StoredSnapshot } from "./storage.js";
 export type { RequestPins, SignedPinsOptions } from "./pins.js";
@@ -292,7 +290,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   readonly #storage: SnapshotStorage | undefined;
   readonly #source: Source | undefined;
   readonly #listeners = new Map<string, Set<(event: never) => void>>();
-  /** Ends the questions under way. No signal of the client's own, for in Workers a signal belongs to the request that made it. */
+  /** Ends what is under way. No signal of the client's own, for in Workers a signal belongs to the request that made it. */
   readonly #stops = new Set<() => void>();
   /** What was warned of and has not gone right since. */
   readonly #warned = new Set<string>();
@@ -477,6 +475,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     const { signedPins, environment } = this.#options;
     if (signedPins === undefined) throw new LoadError("SIGNATURE", "start the client with `signedPins`");
     this.#assertOpen();
+    const { readPins } = await import("./pins.js");
     return readPins(await this.#loadEngine(), token, signedPins.keys ?? this.#keys, environment, this.#time());
   }
 
@@ -497,7 +496,10 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   async #findPins(address: string, cookies: string): Promise<RequestPins> {
     const { signedPins } = this.#options;
     if (signedPins === undefined) return {};
-    const { error, ...found } = await findPins(address, cookies, signedPins.name, (token) => this.readPins(token));
+    // Loaded by those alone who take them.
+    const { error, ...found } = await import("./pins.js")
+      .then(({ findPins }) => findPins(address, cookies, signedPins.name, (token) => this.readPins(token)))
+      .catch((error: unknown) => ({ error }));
     if (error !== undefined) {
       this.#warn("PINS", `pins are not taken: ${reason(error)}`);
       if (error instanceof LoadError) this.#emit("error", error);
@@ -617,7 +619,6 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#state = "NOT_READY";
-    this.#guards.close();
     this.#listeners.clear();
     for (const stop of this.#stops) stop();
     this.#dueTimer?.cancel();
@@ -1048,11 +1049,22 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   #warn(what: string, message: string): void {
     if (this.#warned.has(what)) return;
     this.#warned.add(what);
+    this.warn(message);
+  }
+
+  /** @internal */
+  warn(message: string): void {
     try {
       (this.#options.warn ?? console.warn)(`flagstone: ${message}`);
     } catch {
       // There is nobody left to tell.
     }
+  }
+
+  /** @internal Has something end when the client is closed, if it is not by now. */
+  onClose(end: () => void): void {
+    if (this.#isClosed) end();
+    else this.#stops.add(end);
   }
 
   /** Tells when the snapshot held expires. */
@@ -1100,113 +1112,6 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
 
   #emit<E extends keyof Events>(event: E, detail: Events[E]): void {
     for (const listener of this.#listeners.get(event) ?? []) tell(listener as (event: Events[E]) => void, detail);
-  }
-
-  readonly #guards = new Guards(
-    (flag, context) => this.boolean(flag as KeyOf<F, boolean>, false, context),
-    (message) => {
-      (this.#options.warn ?? console.warn)(`flagstone: ${message}`);
-    },
-  );
-
-  /**
-   * Runs the new path where the boolean flag is true, and the legacy path where it is not, or where the new one throws,
-   * rejects or takes too long. Counts which it was, see {@link metrics}.
-   *
-   * It never throws what the legacy path would not: the new path's error is counted and dropped (catch it in there to log
-   * it), the legacy path's is the caller's. Where a path gives a promise, so does this, and a mistaken option counts for
-   * nothing and is warned of.
-   *
-   * What the new path did before it failed stays done, and after a timeout it may still be at work: the legacy path is run
-   * on top of that. So guard what may be done twice, or make it so (idempotency keys, a transaction, writing last). What is
-   * at work after the path has returned, such as a stream or an async iterable, is not guarded. A guard inside another's
-   * path is a call of its own, counted for itself.
-   *
-   * ```js
-   * const invoice = await flags.guard(
-   *   "use_new_billing",
-   *   { targetingKey: "user-42" },
-   *   async (signal) => (await fetch("/v2/invoice", { signal })).json(),
-   *   async () => (await fetch("/v1/invoice")).json(),
-   *   { timeout: 2000 },
-   * );
-   * ```
-   */
-  guard<N, L>(
-    flag: KeyOf<F, boolean>,
-    context: EvaluationContext | AnySubject | undefined,
-    newPath: NewPath<N>,
-    legacyPath: () => L,
-    options?: GuardOptions,
-  ): Guarded<N, L> {
-    return this.#guards.guard(flag, context, newPath, legacyPath, options);
-  }
-
-  /**
-   * Runs the legacy path and returns what it gives; and where the boolean flag is true, runs the new path in its shadow, in
-   * a task of its own, and compares the results. Counts what came of it, see {@link metrics}.
-   *
-   * The legacy path is neither delayed by the new one nor affected by its errors. But both are run, so the new path must
-   * have no effects. The legacy result is compared when both are there: one that is changed meanwhile differs. No more than
-   * 16 shadows are under way at once; those beyond are dropped, and counted as such.
-   *
-   * ```js
-   * const price = flags.shadow("shadow_new_prices", context, () => newPrice(cart), () => price(cart), {
-   *   sample: 0.05,
-   *   equal: (legacy, candidate) => Math.abs(legacy - candidate) < 0.005,
-   *   mismatch: ({ flag, legacy, new: candidate }) => console.info(flag, legacy, candidate),
-   * });
-   * ```
-   */
-  shadow<N, L>(
-    flag: KeyOf<F, boolean>,
-    context: EvaluationContext | AnySubject | undefined,
-    newPath: NewPath<N>,
-    legacyPath: () => L,
-    options?: ShadowOptions<N, L>,
-  ): Shadowed<L> {
-    return this.#guards.shadow(flag, context, newPath, legacyPath, options);
-  }
-
-  /**
-   * What {@link guard} and {@link shadow} counted since the client was started, in Prometheus' text exposition format
-   * (`text/plain; version=0.0.4`); empty before the first call. Labels name flags, paths and outcomes, and never a user.
-   *
-   * - `flagstone_guard_calls_total{flag,path,outcome}`: calls of `guard`, once each. `path` is what the flag chose, `new` or
-   *   `legacy`; `outcome` is what came of it: `success`, `error`, or, of new paths, `timeout`.
-   * - `flagstone_guard_fallbacks_total{flag,outcome}`: those whose new path failed, by what came of the legacy path then.
-   * - `flagstone_guard_late_results_total{flag,outcome}`: new paths that ended after their timeout.
-   * - `flagstone_shadow_calls_total{flag,outcome}`: calls of `shadow` that were sampled: `match`, `mismatch`, `error` (of
-   *   the new path), `timeout`, `legacy_error`, `incomparable` (comparing failed), `dropped` (too many at once).
-   *
-   * ```js
-   * server.get("/metrics", (_, response) => response.type("text/plain; version=0.0.4").send(flags.metrics()));
-   * ```
-   */
-  metrics(): string {
-    return this.#guards.metrics();
-  }
-
-  /**
-   * Sends what was counted since the last send, a {@link MetricsReport} as JSON: with `navigator.sendBeacon` where there is
-   * such, which outlives the page, and elsewhere with `fetch`. Sends nothing where nothing was counted.
-   *
-   * @returns Whether it was taken (a beacon by the browser, a request by the server). What was not goes with the next send.
-   */
-  async sendMetrics(url: string | URL): Promise<boolean> {
-    return this.#guards.sendMetrics(url);
-  }
-
-  /**
-   * Sends what was counted whenever the page is hidden or left, until the client is closed or what this returns is called.
-   * Outside of pages it does nothing.
-   *
-   * ```js
-   * flags.reportMetrics("/flag-metrics");
-   * ```
-   */
-  reportMetrics(url: string | URL): () => void {
-    return this.#guards.reportMetrics(url);
   }
 }
 

@@ -2,12 +2,24 @@
 import type { Subject } from "./client.js";
 import type { EvaluationContext } from "./encode.js";
 
+/** What guards need of a client. Those of `flagstone`, `flagstone/slim` and `flagstone/module` have it. */
+export interface GuardedClient {
+  boolean(flag: string, fallback: boolean, context?: Context): boolean;
+  /** @internal */
+  warn(message: string): void;
+  /** @internal */
+  onClose(end: () => void): void;
+}
+
+/** The keys of the boolean flags of a client. */
+type FlagOf<C extends GuardedClient> = Parameters<C["boolean"]>[0];
+
 /**
  * A new path. The signal is aborted once nobody waits for its result any more: pass it on to `fetch` and the like.
  */
 export type NewPath<N> = (signal: AbortSignal) => N;
 
-/** What {@link FlagstoneClient.guard} gives back: a promise where a path gives one. */
+/** What {@link Guards.guard} gives back: a promise where a path gives one. */
 export type Guarded<N, L> = [N] extends [never]
   ? Shadowed<L>
   : N extends PromiseLike<unknown>
@@ -16,10 +28,10 @@ export type Guarded<N, L> = [N] extends [never]
       : Shadowed<L> | Promise<Awaited<N> | Awaited<L>>
     : N | Shadowed<L>;
 
-/** What {@link FlagstoneClient.shadow} gives back: what the legacy path does, a thenable as a promise. */
+/** What {@link Guards.shadow} gives back: what the legacy path does, a thenable as a promise. */
 export type Shadowed<L> = L extends PromiseLike<unknown> ? Promise<Awaited<L>> : L;
 
-/** How {@link FlagstoneClient.guard} treats its new path. */
+/** How {@link Guards.guard} treats its new path. */
 export interface GuardOptions {
   /**
    * Milliseconds that an asynchronous new path may take, above 0 and below 2³¹; then the legacy path is run, and what the
@@ -40,7 +52,7 @@ export interface Mismatch<N, L> {
   readonly new: Awaited<N>;
 }
 
-/** How {@link FlagstoneClient.shadow} runs and compares. */
+/** How {@link Guards.shadow} runs and compares. */
 export interface ShadowOptions<N, L> {
   /** The fraction of calls that are shadowed, 0 to 1. By default 1: each. */
   readonly sample?: number;
@@ -170,12 +182,22 @@ class Counters {
 
 type Settled<T> = { readonly value: T } | { readonly error: unknown };
 
-type Context = EvaluationContext | Subject | undefined;
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- whose flags it knows does not matter here
+type Context = EvaluationContext | Subject<any> | undefined;
 
-/** The guards and shadows of one client. */
-export class Guards {
-  readonly #evaluate: (flag: string, context: Context) => boolean;
-  readonly #warn: (message: string) => void;
+/**
+ * The guards and shadows of one client, and what they counted.
+ *
+ * ```js
+ * import { FlagstoneClient } from "flagstone";
+ * import { Guards } from "flagstone/guard";
+ *
+ * const flags = await FlagstoneClient.start({ … });
+ * const guards = new Guards(flags);
+ * ```
+ */
+export class Guards<C extends GuardedClient = GuardedClient> {
+  readonly #client: C;
   readonly #warned = new Set<string>();
   readonly #guards = new Counters(GUARD_METRICS);
   readonly #shadows = new Counters(SHADOW_METRICS);
@@ -185,15 +207,38 @@ export class Guards {
   readonly #reports = new Set<() => void>();
   #closed = false;
 
-  /** @param evaluate says a boolean flag's value, false where there is none; it never throws */
-  constructor(evaluate: (flag: string, context: Context) => boolean, warn: (message: string) => void) {
-    this.#evaluate = evaluate;
-    this.#warn = warn;
+  constructor(client: C) {
+    this.#client = client;
+    client.onClose(() => {
+      this.#close();
+    });
   }
 
-  /** See {@link FlagstoneClient.guard}. */
+  /**
+   * Runs the new path where the boolean flag is true, and the legacy path where it is not, or where the new one throws,
+   * rejects or takes too long. Counts which it was, see {@link metrics}.
+   *
+   * It never throws what the legacy path would not: the new path's error is counted and dropped (catch it in there to log
+   * it), the legacy path's is the caller's. Where a path gives a promise, so does this, and a mistaken option counts for
+   * nothing and is warned of.
+   *
+   * What the new path did before it failed stays done, and after a timeout it may still be at work: the legacy path is run
+   * on top of that. So guard what may be done twice, or make it so (idempotency keys, a transaction, writing last). What is
+   * at work after the path has returned, such as a stream or an async iterable, is not guarded. A guard inside another's
+   * path is a call of its own, counted for itself.
+   *
+   * ```js
+   * const invoice = await guards.guard(
+   *   "use_new_billing",
+   *   { targetingKey: "user-42" },
+   *   async (signal) => (await fetch("/v2/invoice", { signal })).json(),
+   *   async () => (await fetch("/v1/invoice")).json(),
+   *   { timeout: 2000 },
+   * );
+   * ```
+   */
   guard<N, L>(
-    flag: string,
+    flag: FlagOf<C>,
     context: Context,
     newPath: NewPath<N>,
     legacyPath: () => L,
@@ -213,7 +258,7 @@ export class Guards {
     const count = (series: Series): void => {
       this.#count(this.#guards, flag, series);
     };
-    if (!this.#evaluate(flag, context)) return observe(legacyPath, LEGACY, count);
+    if (!this.#client.boolean(flag, false, context)) return observe(legacyPath, LEGACY, count);
     const fallBack = (series: Series, error: unknown): unknown => {
       count(series);
       if (told === undefined)
@@ -261,9 +306,24 @@ export class Guards {
     });
   }
 
-  /** See {@link FlagstoneClient.shadow}. */
+  /**
+   * Runs the legacy path and returns what it gives; and where the boolean flag is true, runs the new path in its shadow, in
+   * a task of its own, and compares the results. Counts what came of it, see {@link metrics}.
+   *
+   * The legacy path is neither delayed by the new one nor affected by its errors. But both are run, so the new path must
+   * have no effects. The legacy result is compared when both are there: one that is changed meanwhile differs. No more than
+   * 16 shadows are under way at once; those beyond are dropped, and counted as such.
+   *
+   * ```js
+   * const price = guards.shadow("shadow_new_prices", context, () => newPrice(cart), () => price(cart), {
+   *   sample: 0.05,
+   *   equal: (legacy, candidate) => Math.abs(legacy - candidate) < 0.005,
+   *   mismatch: ({ flag, legacy, new: candidate }) => console.info(flag, legacy, candidate),
+   * });
+   * ```
+   */
   shadow<N, L>(
-    flag: string,
+    flag: FlagOf<C>,
     context: Context,
     newPath: NewPath<N>,
     legacyPath: () => L,
@@ -317,7 +377,7 @@ export class Guards {
       this.#warnOnce(`shadow of \`${flag}\`: sample must be a number from 0 to 1; nothing is shadowed`);
       return false;
     }
-    if (this.#closed || Math.random() >= sample || !this.#evaluate(flag, context)) return false;
+    if (this.#closed || Math.random() >= sample || !this.#client.boolean(flag, false, context)) return false;
     if (this.#running.size < MAX_SHADOWS) return true;
     this.#count(this.#shadows, flag, SHADOW.dropped);
     return false;
@@ -376,7 +436,21 @@ export class Guards {
     return SHADOW.mismatch;
   }
 
-  /** See {@link FlagstoneClient.metrics}. */
+  /**
+   * What {@link guard} and {@link shadow} counted since this was made, in Prometheus' text exposition format
+   * (`text/plain; version=0.0.4`); empty before the first call. Labels name flags, paths and outcomes, and never a user.
+   *
+   * - `flagstone_guard_calls_total{flag,path,outcome}`: calls of `guard`, once each. `path` is what the flag chose, `new` or
+   *   `legacy`; `outcome` is what came of it: `success`, `error`, or, of new paths, `timeout`.
+   * - `flagstone_guard_fallbacks_total{flag,outcome}`: those whose new path failed, by what came of the legacy path then.
+   * - `flagstone_guard_late_results_total{flag,outcome}`: new paths that ended after their timeout.
+   * - `flagstone_shadow_calls_total{flag,outcome}`: calls of `shadow` that were sampled: `match`, `mismatch`, `error` (of
+   *   the new path), `timeout`, `legacy_error`, `incomparable` (comparing failed), `dropped` (too many at once).
+   *
+   * ```js
+   * server.get("/metrics", (_, response) => response.type("text/plain; version=0.0.4").send(guards.metrics()));
+   * ```
+   */
   metrics(): string {
     let text = "";
     let last: Metric | undefined;
@@ -389,7 +463,12 @@ export class Guards {
     return text;
   }
 
-  /** See {@link FlagstoneClient.sendMetrics}. */
+  /**
+   * Sends what was counted since the last send, a {@link MetricsReport} as JSON: with `navigator.sendBeacon` where there is
+   * such, which outlives the page, and elsewhere with `fetch`. Sends nothing where nothing was counted.
+   *
+   * @returns Whether it was taken (a beacon by the browser, a request by the server). What was not goes with the next send.
+   */
   async sendMetrics(url: string | URL): Promise<boolean> {
     const risen = [...this.#all()].filter(({ counter }) => counter.total > counter.sent);
     const sends: Promise<boolean>[] = [];
@@ -411,7 +490,14 @@ export class Guards {
     return (await Promise.all(sends)).every(Boolean);
   }
 
-  /** See {@link FlagstoneClient.reportMetrics}. */
+  /**
+   * Sends what was counted whenever the page is hidden or left, until the client is closed or what this returns is called.
+   * Outside of pages it does nothing.
+   *
+   * ```js
+   * guards.reportMetrics("/flag-metrics");
+   * ```
+   */
   reportMetrics(url: string | URL): () => void {
     const page = (globalThis as { document?: Document }).document;
     if (page === undefined || this.#closed) return () => undefined;
@@ -434,7 +520,7 @@ export class Guards {
   }
 
   /** Ends reports and shadows; a guarded call under way ends as it would have. */
-  close(): void {
+  #close(): void {
     this.#closed = true;
     for (const stop of this.#reports) stop();
     for (const controller of this.#running) controller.abort(new DOMException("the client was closed", "AbortError"));
@@ -469,9 +555,7 @@ export class Guards {
   #warnOnce(message: string): void {
     if (this.#warned.has(message) || this.#warned.size === MAX_FLAGS) return;
     this.#warned.add(message);
-    promised(() => {
-      this.#warn(message);
-    }).catch(() => undefined);
+    this.#client.warn(message);
   }
 }
 

@@ -34,9 +34,6 @@ export class UnavailableError extends LoadError {
 const MAX_RETRY_AFTER = 3_600_000;
 /** The most that an answer may take, in bytes; far beyond any real one. */
 const MAX_BYTES = 64 * 1024 * 1024;
-/** The most that one event of a stream may take, in characters. */
-const MAX_EVENT = 1024 * 1024;
-
 /** A source of snapshots at a URL. */
 export class Source {
   readonly #options: SourceOptions;
@@ -116,32 +113,12 @@ export class Source {
     if (stream === undefined) return;
     const name = nameOf(parseUrl("stream", "a URL", stream));
     try {
-      await this.#listenTo(stream, opened, hint, signal);
+      // Loaded by those alone who listen.
+      const { listen } = await import("./stream.js");
+      await listen(stream, opened, hint, signal);
     } catch (error) {
       throw new LoadError("STREAM", `${name} ${reason(error).replaceAll(String(stream), name)}`, { cause: error });
     }
-  }
-
-  async #listenTo(
-    stream: URL | string,
-    opened: () => void,
-    hint: (version: number | undefined) => void,
-    signal: AbortSignal,
-  ): Promise<void> {
-    // Loaded by those alone who listen.
-    const { EventSourceParserStream } = await import("eventsource-parser/stream");
-    const response = await fetch(stream, { headers: { accept: "text/event-stream" }, cache: "no-store", signal });
-    const type = response.headers.get("content-type") ?? "";
-    if (!response.ok || !type.startsWith("text/event-stream") || response.body === null) {
-      await response.body?.cancel();
-      throw new Error(`answered ${response.status} ${type} instead of a stream of events`);
-    }
-    opened();
-    const events = response.body
-      .pipeThrough(new TextDecoderStream())
-      .pipeThrough(new EventSourceParserStream({ maxBufferSize: MAX_EVENT }));
-    const reader = events.getReader();
-    for (let next = await reader.read(); !next.done; next = await reader.read()) hint(versionIn(next.value.data));
   }
 
   #request(etag: string | undefined, fresh: boolean, signal: AbortSignal): RequestInit {
@@ -182,16 +159,6 @@ export async function readBody(response: Response): Promise<Uint8Array> {
     chunks.push(next.value);
   }
   return new Uint8Array(await new Blob(chunks).arrayBuffer());
-}
-
-/** What a hint says: `{"version": 43}`, or anything else. */
-function versionIn(data: string): number | undefined {
-  try {
-    const { version } = (JSON.parse(data) ?? {}) as { version?: unknown };
-    return typeof version === "number" ? version : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** The header in milliseconds (RFC 9110, section 10.2.3): seconds, or a date. */

@@ -15,7 +15,9 @@ import { boolean, envelope, flags, keyPair, snapshot } from "./support/sign.mjs"
 
 // Installed, for comparing takes a library.
 const installed = project();
-const { FlagstoneClient } = await import(pathToFileURL(join(installed, "node_modules/flagstone/node.js")));
+const [{ FlagstoneClient }, { Guards }] = await Promise.all(
+  ["node", "guard"].map((name) => import(pathToFileURL(join(installed, `node_modules/flagstone/${name}.js`)))),
+);
 after(() => rmSync(installed, { recursive: true }));
 
 const production = keyPair();
@@ -30,16 +32,17 @@ const options = {
 };
 const user = { targetingKey: "user-42" };
 
-let client, warnings;
+let client, guards, warnings;
 beforeEach(async (context) => {
   warnings = [];
   context.mock.method(console, "warn", (message) => warnings.push(message));
   client = await FlagstoneClient.start(options);
+  guards = new Guards(client);
 });
 afterEach(() => client.close());
 
 /** What was counted and is not zero: `{ guard_calls: { "enabled new success": 1 } }`. */
-function counted(metrics = client.metrics()) {
+function counted(metrics = guards.metrics()) {
   const counts = {};
   for (const [, name, labels, value] of metrics.matchAll(/^flagstone_(\w+)_total\{(.*)\} (\d+)$/gm)) {
     const key = Array.from(labels.matchAll(/="([^"]*)"/g), ([, value]) => value).join(" ");
@@ -60,7 +63,7 @@ function deferred() {
 
 test("guard: the flag chooses the path", () => {
   const run = (flag, context) =>
-    client.guard(
+    guards.guard(
       flag,
       context,
       () => "new",
@@ -88,7 +91,7 @@ test("guard: the flag chooses the path", () => {
 
 test("guard: a closed client runs the legacy path", async () => {
   await client.close();
-  const path = client.guard("enabled", user, fail(new Error("new")), () => "legacy");
+  const path = guards.guard("enabled", user, fail(new Error("new")), () => "legacy");
   assert.equal(path, "legacy");
 });
 
@@ -96,21 +99,21 @@ test("guard: a new path that throws or rejects is followed by the legacy one, an
   const legacyError = new Error("legacy");
   const legacy = () => "legacy";
   const rejecting = async () => Promise.reject(new Error("new"));
-  assert.equal(client.guard("enabled", user, fail(new Error("new")), legacy), "legacy");
-  assert.equal(client.guard("enabled", user, fail(undefined), legacy), "legacy");
-  assert.equal(client.guard("enabled", user, undefined, legacy), "legacy");
-  assert.equal(await client.guard("enabled", user, rejecting, legacy), "legacy");
-  assert.equal(await client.guard("enabled", user, fail(new Error("new")), async () => "legacy"), "legacy");
+  assert.equal(guards.guard("enabled", user, fail(new Error("new")), legacy), "legacy");
+  assert.equal(guards.guard("enabled", user, fail(undefined), legacy), "legacy");
+  assert.equal(guards.guard("enabled", user, undefined, legacy), "legacy");
+  assert.equal(await guards.guard("enabled", user, rejecting, legacy), "legacy");
+  assert.equal(await guards.guard("enabled", user, fail(new Error("new")), async () => "legacy"), "legacy");
   const isLegacy = (error) => error === legacyError;
-  assert.throws(() => client.guard("enabled", user, fail(new Error("new")), fail(legacyError)), isLegacy);
-  await assert.rejects(client.guard("enabled", user, rejecting, fail(legacyError)), isLegacy);
+  assert.throws(() => guards.guard("enabled", user, fail(new Error("new")), fail(legacyError)), isLegacy);
+  await assert.rejects(guards.guard("enabled", user, rejecting, fail(legacyError)), isLegacy);
   await assert.rejects(
-    client.guard("enabled", user, rejecting, async () => Promise.reject(legacyError)),
+    guards.guard("enabled", user, rejecting, async () => Promise.reject(legacyError)),
     isLegacy,
   );
-  assert.throws(() => client.guard("disabled", user, fail(new Error("new")), fail(legacyError)), isLegacy);
+  assert.throws(() => guards.guard("disabled", user, fail(new Error("new")), fail(legacyError)), isLegacy);
   await assert.rejects(
-    client.guard("disabled", user, rejecting, async () => Promise.reject(legacyError)),
+    guards.guard("disabled", user, rejecting, async () => Promise.reject(legacyError)),
     isLegacy,
   );
   assert.deepEqual(counted(), {
@@ -123,7 +126,7 @@ test("guard: synchronous paths give results, asynchronous ones promises, and a t
   let runs = 0;
   const query = () => ({ then: (resolve) => resolve(++runs) });
   for (const flag of ["enabled", "disabled"]) {
-    const value = client.guard(flag, user, query, query);
+    const value = guards.guard(flag, user, query, query);
     assert.ok(value instanceof Promise);
     assert.equal(await value, runs);
   }
@@ -135,7 +138,7 @@ test("guard: synchronous paths give results, asynchronous ones promises, and a t
   };
   for (const flag of ["enabled", "disabled"]) {
     assert.equal(
-      client.guard(
+      guards.guard(
         flag,
         user,
         () => hostile,
@@ -154,7 +157,7 @@ test("guard: a new path that takes too long is aborted, and its late result disc
       signal = given;
       return slow.promise;
     };
-    assert.equal(await client.guard("enabled", user, path, () => "legacy", { timeout: 1 }), "legacy");
+    assert.equal(await guards.guard("enabled", user, path, () => "legacy", { timeout: 1 }), "legacy");
     assert.equal(signal.reason.name, "TimeoutError");
     assert.equal(counted().guard_late_results?.[`enabled ${end === "resolve" ? "success" : "error"}`], undefined);
     slow[end](new Error("late"));
@@ -163,7 +166,7 @@ test("guard: a new path that takes too long is aborted, and its late result disc
   const legacyError = new Error("legacy");
   const never = () => new Promise(() => undefined);
   await assert.rejects(
-    client.guard("enabled", user, never, fail(legacyError), { timeout: 1 }),
+    guards.guard("enabled", user, never, fail(legacyError), { timeout: 1 }),
     (error) => error === legacyError,
   );
   assert.deepEqual(counted(), {
@@ -180,7 +183,7 @@ test("guard: a new path that ends in time is not aborted, and leaves no timer", 
     signals.push(signal);
     return end();
   };
-  const run = (end) => client.guard("enabled", user, path(end), () => "legacy", { timeout: 1000 });
+  const run = (end) => guards.guard("enabled", user, path(end), () => "legacy", { timeout: 1000 });
   assert.equal(await run(() => "new"), "new");
   assert.equal(await run(fail(new Error("new"))), "legacy");
   context.mock.timers.tick(5000);
@@ -196,13 +199,13 @@ test("guard: a new path that ends in time is not aborted, and leaves no timer", 
 
 test("guard: a guard inside a guard is a call of its own; each is counted once", async () => {
   const inner = async () =>
-    client.guard(
+    guards.guard(
       "constructor",
       user,
       async () => Promise.reject(new Error("new")),
       () => "inner",
     );
-  assert.equal(await client.guard("enabled", user, inner, () => "outer"), "inner");
+  assert.equal(await guards.guard("enabled", user, inner, () => "outer"), "inner");
   assert.deepEqual(counted(), {
     guard_calls: { "enabled new success": 1, "constructor new error": 1 },
     guard_fallbacks: { "constructor success": 1 },
@@ -213,11 +216,11 @@ test("guard: a bad timeout counts for nothing and is warned of once", async () =
   for (const timeout of [0, -1, NaN, 2 ** 31, Infinity, "soon", null]) {
     for (let times = 0; times < 2; times++) {
       const path = async () => setImmediate("new");
-      assert.equal(await client.guard("enabled", user, path, () => "legacy", { timeout }), "new");
+      assert.equal(await guards.guard("enabled", user, path, () => "legacy", { timeout }), "new");
     }
   }
   assert.equal(
-    await client.guard(
+    await guards.guard(
       "enabled",
       user,
       async () => "new",
@@ -235,7 +238,7 @@ test("shadow: gives what the legacy path gives and compares once both are there"
   const mismatches = [];
   const run = async (newPath, legacyPath, rest) => {
     const done = deferred();
-    const result = client.shadow("enabled", user, newPath, legacyPath, {
+    const result = guards.shadow("enabled", user, newPath, legacyPath, {
       mismatch: (found) => mismatches.push(found),
       waitUntil: done.resolve,
       ...rest,
@@ -297,7 +300,7 @@ test("shadow: gives what the legacy path gives and compares once both are there"
     legacyError,
   );
   assert.throws(
-    () => client.shadow("enabled", user, () => 1, fail(legacyError)),
+    () => guards.shadow("enabled", user, () => 1, fail(legacyError)),
     (error) => error === legacyError,
   );
   assert.equal(
@@ -321,7 +324,7 @@ test("shadow: gives what the legacy path gives and compares once both are there"
 test("shadow: the new path starts after the caller has gone on", async () => {
   const order = [];
   const done = deferred();
-  const result = client.shadow(
+  const result = guards.shadow(
     "enabled",
     user,
     () => order.push("new"),
@@ -341,10 +344,11 @@ test("shadow: the new path starts after the caller has gone on", async () => {
 test("shadow: whoever forgets the legacy path's rejection hears of it as ever, and of the new path's never", () => {
   const code = `
     import { FlagstoneClient } from "flagstone";
+    import { Guards } from "flagstone/guard";
     process.on("unhandledRejection", (error) => console.log(error.message));
     const flags = await FlagstoneClient.start(${JSON.stringify(options)});
     const [newPath, legacyPath] = ["new", "legacy"].map((path) => async () => Promise.reject(new Error(path)));
-    await new Promise((waitUntil) => void flags.shadow("enabled", {}, newPath, legacyPath, { waitUntil }));`;
+    await new Promise((waitUntil) => void new Guards(flags).shadow("enabled", {}, newPath, legacyPath, { waitUntil }));`;
   const args = ["--input-type=module", "--eval", code];
   assert.equal(execFileSync(process.execPath, args, { cwd: installed, encoding: "utf8" }), "legacy\n");
 });
@@ -353,7 +357,7 @@ test("shadow: only where the flag is true, and for the fraction of calls that is
   const started = [];
   const ended = [];
   const run = (flag, sample) =>
-    client.shadow(
+    guards.shadow(
       flag,
       user,
       () => started.push(flag),
@@ -384,7 +388,7 @@ test("shadow: what the callbacks throw is contained, and warned of once without 
   const ended = [];
   const secret = new TypeError("user-42");
   const run = (rest) =>
-    client.shadow(
+    guards.shadow(
       "enabled",
       user,
       () => 1,
@@ -401,7 +405,7 @@ test("shadow: what the callbacks throw is contained, and warned of once without 
     cyclic.self = cyclic;
     const twin = {};
     twin.self = twin;
-    client.shadow(
+    guards.shadow(
       "enabled",
       user,
       () => cyclic,
@@ -427,7 +431,7 @@ test("shadow: no more than 16 at once", async () => {
   const gate = deferred();
   const ended = [];
   const run = () =>
-    client.shadow(
+    guards.shadow(
       "enabled",
       user,
       () => gate.promise,
@@ -449,7 +453,7 @@ test("shadow: closing ends them, their timers and what has not started", async (
   const signals = [];
   const ended = [];
   const run = () =>
-    client.shadow(
+    guards.shadow(
       "enabled",
       user,
       (signal) => {
@@ -487,17 +491,17 @@ function promtool(metrics) {
 }
 
 test("metrics: are Prometheus' text format", async () => {
-  assert.equal(client.metrics(), "");
+  assert.equal(guards.metrics(), "");
   const awkward = 'a "quoted" flag\\with\na new line, ünïcode {and} = more';
-  client.guard(
+  guards.guard(
     awkward,
     user,
     () => 1,
     () => 2,
   );
-  client.guard("enabled", user, fail(new Error("user-42")), () => 2);
+  guards.guard("enabled", user, fail(new Error("user-42")), () => 2);
   const done = deferred();
-  client.shadow(
+  guards.shadow(
     "enabled",
     user,
     () => 1,
@@ -505,7 +509,7 @@ test("metrics: are Prometheus' text format", async () => {
     { waitUntil: done.resolve },
   );
   await await done.promise;
-  const metrics = client.metrics();
+  const metrics = guards.metrics();
   assert.equal(promtool(metrics), "");
   assert.throws(() => promtool(`${metrics}flagstone{flag="a"b"} 1\n`), /error while linting/, "the check can fail");
   assert.match(metrics, /^flagstone_guard_calls_total\{flag="enabled",path="new",outcome="error"\} 1$/m);
@@ -519,7 +523,7 @@ test("metrics: are Prometheus' text format", async () => {
 test("metrics: a program that makes up names does not fill the memory", () => {
   for (let index = 0; index < 1500; index++) {
     assert.equal(
-      client.guard(
+      guards.guard(
         `flag-${index}`,
         user,
         () => 1,
@@ -528,7 +532,7 @@ test("metrics: a program that makes up names does not fill the memory", () => {
       2,
     );
   }
-  client.guard(
+  guards.guard(
     "flag-999",
     user,
     () => 1,
@@ -567,7 +571,7 @@ test("sendMetrics: what was counted since, by fetch where there are no beacons; 
   const collect = await collector();
   const server = await serve({ "/metrics": collect });
   const call = () =>
-    client.guard(
+    guards.guard(
       "enabled",
       user,
       () => 1,
@@ -575,17 +579,17 @@ test("sendMetrics: what was counted since, by fetch where there are no beacons; 
     );
   try {
     const url = new URL("/metrics", server.base);
-    assert.equal(await client.sendMetrics(url), true);
+    assert.equal(await guards.sendMetrics(url), true);
     assert.equal(collect.received.length, 0, "nothing was counted");
     call();
     call();
-    client.guard(
+    guards.guard(
       "disabled",
       user,
       () => 1,
       () => 2,
     );
-    const both = [client.sendMetrics(url), client.sendMetrics(url)];
+    const both = [guards.sendMetrics(url), guards.sendMetrics(url)];
     assert.deepEqual(await Promise.all(both), [true, true]);
     const all = [
       ["enabled", "new", "success", 2],
@@ -594,12 +598,12 @@ test("sendMetrics: what was counted since, by fetch where there are no beacons; 
     assert.deepEqual(collect.received, [guardCalls(all)]);
     collect.status = 503;
     call();
-    assert.equal(await client.sendMetrics(String(url)), false);
-    assert.equal(await client.sendMetrics("http://127.0.0.1:1/"), false);
-    assert.equal(await client.sendMetrics("no URL"), false);
+    assert.equal(await guards.sendMetrics(String(url)), false);
+    assert.equal(await guards.sendMetrics("http://127.0.0.1:1/"), false);
+    assert.equal(await guards.sendMetrics("no URL"), false);
     collect.status = 204;
     call();
-    assert.equal(await client.sendMetrics(url), true);
+    assert.equal(await guards.sendMetrics(url), true);
     assert.deepEqual(collect.received.at(-1), guardCalls([["enabled", "new", "success", 2]]));
     assert.equal(counted().guard_calls["enabled new success"], 4, "what Prometheus reads only grows");
   } finally {
@@ -612,13 +616,13 @@ test("sendMetrics: many flags go in reports that browsers take", async () => {
   const server = await serve({ "/metrics": collect });
   try {
     for (let index = 0; index < 900; index++)
-      client.guard(
+      guards.guard(
         `flag-${index}`,
         user,
         () => 1,
         () => 2,
       );
-    assert.equal(await client.sendMetrics(`${server.base}/metrics`), true);
+    assert.equal(await guards.sendMetrics(`${server.base}/metrics`), true);
     const reports = collect.received.map(({ report }) => report);
     assert.equal(reports.flatMap(({ flagstone_guard_calls_total }) => flagstone_guard_calls_total).length, 900);
     for (const report of reports) assert.ok(JSON.stringify(report).length < 64 * 1024);
@@ -628,7 +632,7 @@ test("sendMetrics: many flags go in reports that browsers take", async () => {
 });
 
 test("reportMetrics: does nothing outside of pages", () => {
-  assert.equal(client.reportMetrics("/metrics")(), undefined);
+  assert.equal(guards.reportMetrics("/metrics")(), undefined);
 });
 
 test("what the types say", () => {
@@ -644,7 +648,7 @@ test("what the types say", () => {
     lib: ["lib.es2022.d.ts", "lib.dom.d.ts"],
     types: [],
     skipLibCheck: true,
-    paths: { flagstone: [`${pkg}client.d.ts`], "flagstone/testing": [`${pkg}testing.d.ts`] },
+    paths: { flagstone: [`${pkg}client.d.ts`], "flagstone/guard": [`${pkg}guard.d.ts`], "flagstone/testing": [`${pkg}testing.d.ts`] },
   });
   const host = { getCanonicalFileName: String, getCurrentDirectory: () => process.cwd(), getNewLine: () => "\n" };
   assert.equal(ts.formatDiagnostics(ts.getPreEmitDiagnostics(program), host), "");
@@ -670,14 +674,15 @@ after(async () => {
   server?.close();
 });
 
-/** A page with a client, as `flags`. */
+/** A page with a client, as `flags`, and `guards`. */
 async function open() {
   const page = await browser.newPage();
   await page.goto(`${server.base}/page.html`);
   await page.evaluate(
     async ({ imported, options }) => {
-      const { FlagstoneClient } = await import(imported);
+      const [{ FlagstoneClient }, { Guards }] = await Promise.all([import(imported), import("/pkg/guard.js")]);
       globalThis.flags = await FlagstoneClient.start({ ...options, source: "/client.json" });
+      globalThis.guards = new Guards(globalThis.flags);
     },
     { imported, options },
   );
@@ -688,8 +693,8 @@ test("in Chromium: guards, compares, and sends a beacon", async () => {
   collect.received.length = 0;
   const page = await open();
   const answer = await page.evaluate(async () => {
-    const { flags } = globalThis;
-    const legacy = flags.guard(
+    const { guards } = globalThis;
+    const legacy = guards.guard(
       "enabled",
       {},
       () => {
@@ -697,7 +702,7 @@ test("in Chromium: guards, compares, and sends a beacon", async () => {
       },
       () => "legacy",
     );
-    const timeout = await flags.guard(
+    const timeout = await guards.guard(
       "enabled",
       {},
       () => new Promise(() => {}),
@@ -706,14 +711,14 @@ test("in Chromium: guards, compares, and sends a beacon", async () => {
     );
     const shadow = await new Promise((resolve) => {
       const legacy = () => ({ a: [1] });
-      flags.shadow("enabled", {}, async () => ({ a: [1] }), legacy, { waitUntil: resolve });
+      guards.shadow("enabled", {}, async () => ({ a: [1] }), legacy, { waitUntil: resolve });
     });
     const { sendBeacon } = navigator;
     navigator.sendBeacon = () => false;
-    const refused = await flags.sendMetrics("/metrics");
+    const refused = await guards.sendMetrics("/metrics");
     navigator.sendBeacon = sendBeacon;
     globalThis.fetch = undefined;
-    return { legacy, timeout, shadow, refused, sent: await flags.sendMetrics("/metrics"), metrics: flags.metrics() };
+    return { legacy, timeout, shadow, refused, sent: await guards.sendMetrics("/metrics"), metrics: guards.metrics() };
   });
   const { metrics, ...rest } = answer;
   assert.deepEqual(rest, { shadow: undefined, legacy: "legacy", timeout: "in time", refused: false, sent: true });
@@ -738,7 +743,7 @@ test("in Chromium: a page that is left reports what it counted, once, and not on
     const page = await open();
     await page.evaluate(report);
     await page.evaluate(() =>
-      globalThis.flags.guard(
+      globalThis.guards.guard(
         "enabled",
         {},
         () => 1,
@@ -749,20 +754,20 @@ test("in Chromium: a page that is left reports what it counted, once, and not on
     return page;
   };
   const silent = [
-    await leave(() => globalThis.flags.reportMetrics("/metrics")()),
+    await leave(() => globalThis.guards.reportMetrics("/metrics")()),
     await leave(async () => {
-      globalThis.flags.reportMetrics("/metrics");
+      globalThis.guards.reportMetrics("/metrics");
       await globalThis.flags.close();
     }),
     await leave(async () => {
       await globalThis.flags.close();
-      globalThis.flags.reportMetrics("/metrics");
+      globalThis.guards.reportMetrics("/metrics");
     }),
   ];
-  const page = await leave(() => void globalThis.flags.reportMetrics("/metrics"));
+  const page = await leave(() => void globalThis.guards.reportMetrics("/metrics"));
   await collect.has(1);
   // Whatever the pages had sent before would have come by now: one more is asked for, and is the second.
-  const last = await leave(() => void globalThis.flags.reportMetrics("/metrics"));
+  const last = await leave(() => void globalThis.guards.reportMetrics("/metrics"));
   await collect.has(2);
   assert.deepEqual(collect.received, [once, once]);
   for (const opened of [...silent, page, last]) await opened.close();
@@ -773,7 +778,7 @@ test("in Chromium: a hidden page reports, and goes on counting", async () => {
   const page = await open();
   const hide = (state) =>
     page.evaluate((state) => {
-      globalThis.flags.guard(
+      globalThis.guards.guard(
         "enabled",
         {},
         () => 1,
@@ -782,7 +787,7 @@ test("in Chromium: a hidden page reports, and goes on counting", async () => {
       Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
       document.dispatchEvent(new Event("visibilitychange"));
     }, state);
-  await page.evaluate(() => void globalThis.flags.reportMetrics("/metrics"));
+  await page.evaluate(() => void globalThis.guards.reportMetrics("/metrics"));
   await hide("hidden");
   await collect.has(1);
   await hide("visible");
@@ -800,15 +805,17 @@ test("in workerd: a shadow ends after the response, and counts are sent by fetch
   const server = await serve({ "/metrics": collect });
   const worker = `
     import { FlagstoneClient } from ${JSON.stringify(entry(".", ["workerd", "worker", "browser"]))};
-    let flags;
+    import { Guards } from "./guard.js";
+    let flags, guards;
     export default {
       async fetch(request, env, context) {
         const { options, url } = await request.json();
         flags ??= await FlagstoneClient.start(options);
-        const path = await flags.guard("enabled", {}, () => new Promise(() => {}), async () => "legacy", { timeout: 1 });
-        flags.shadow("enabled", {}, async () => 1, () => 1, {
+        guards ??= new Guards(flags);
+        const path = await guards.guard("enabled", {}, () => new Promise(() => {}), async () => "legacy", { timeout: 1 });
+        guards.shadow("enabled", {}, async () => 1, () => 1, {
           equal: (one, two) => one === two,
-          waitUntil: (done) => context.waitUntil(done.then(() => flags.sendMetrics(url))),
+          waitUntil: (done) => context.waitUntil(done.then(() => guards.sendMetrics(url))),
         });
         return new Response(path);
       },

@@ -238,6 +238,7 @@ test("`flagstone/module` with an address from esbuild", async () => {
 const IMPORT_MAP = {
   imports: {
     flagstone: "/node_modules/flagstone/browser.js",
+    "flagstone/guard": "/node_modules/flagstone/guard.js",
     "@noble/ed25519": "/node_modules/@noble/ed25519/index.js",
     "@noble/hashes/": "/node_modules/@noble/hashes/",
     dequal: "/node_modules/dequal/dist/index.mjs",
@@ -268,13 +269,15 @@ test("no bundler, but an import map: plain http, a stream, shadows", async () =>
     const answer = await tab.evaluate(
       async ({ options, context }) => {
         const { FlagstoneClient } = await import("flagstone");
+        const { Guards } = await import("flagstone/guard");
         const client = await FlagstoneClient.start({ source: "/client.json", ...options });
+        const guards = new Guards(client);
         const answer = JSON.stringify({ version: client.version, all: client.all(context) });
         await new Promise((compared) => {
           const path = () => ({ price: 5 });
-          client.shadow("enabled", context, path, path, { waitUntil: (done) => void done.then(compared) });
+          guards.shadow("enabled", context, path, path, { waitUntil: (done) => void done.then(compared) });
         });
-        const shadows = client.metrics().match(/^flagstone_shadow_calls_total.* [1-9]\d*$/gm);
+        const shadows = guards.metrics().match(/^flagstone_shadow_calls_total.* [1-9]\d*$/gm);
         await client.close();
         const listening = await FlagstoneClient.start({ source: "/client.json", stream: "/stream", ...options });
         while (listening.version < 8) await new Promise((changed) => listening.on("change", changed));
@@ -345,6 +348,7 @@ test("Node.js, bundled into one file that leaves the engine's behind", async () 
 test("Jest, in Node.js and in its page, jsdom", async () => {
   const application = `
     const { FlagstoneClient } = require("flagstone");
+    const { Guards } = require("flagstone/guard");
     const { testClient } = require("flagstone/testing");
 
     test("flags that the test sets", async () => {
@@ -356,10 +360,11 @@ test("Jest, in Node.js and in its page, jsdom", async () => {
       expect(flags.boolean("enabled", false)).toBe(true);
       expect(flags.string("theme", "", { targetingKey: "é".repeat(100) })).toBe("größer");
       expect(flags.json("limits", {})).toEqual({ upload: 5 });
+      const guards = new Guards(flags);
       const shadowed = new Promise((waitUntil) =>
-        flags.shadow("enabled", {}, () => ({ a: 1 }), () => ({ a: 1 }), { waitUntil }));
+        guards.shadow("enabled", {}, () => ({ a: 1 }), () => ({ a: 1 }), { waitUntil }));
       await (await shadowed);
-      expect(flags.metrics()).toContain('flagstone_shadow_calls_total{flag="enabled",outcome="match"} 1');
+      expect(guards.metrics()).toContain('flagstone_shadow_calls_total{flag="enabled",outcome="match"} 1');
       await flags.set({ enabled: false });
       expect(flags.boolean("enabled", true)).toBe(false);
       expect(changes).toEqual(["enabled"]);

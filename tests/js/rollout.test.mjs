@@ -42,7 +42,7 @@ rollouts:
 `;
 
 /** An application of 500 users, who each ask something every second. */
-function application(client) {
+function application(guards) {
   const counts = new Map(
     ["new", "old"].flatMap((path) => ["done", "failed"].map((outcome) => [`${path} ${outcome}`, 0])),
   );
@@ -63,7 +63,7 @@ function application(client) {
       return "old";
     };
     if (app.stubborn) return newPath();
-    client.guard("use_new_gateway", { targetingKey }, newPath, oldPath, { error: () => undefined });
+    guards.guard("use_new_gateway", { targetingKey }, newPath, oldPath, { error: () => undefined });
   };
   const timer = setInterval(() => {
     for (let many = 0; many < 10; many++) ask();
@@ -74,7 +74,7 @@ function application(client) {
       return `gateway_requests_total{path="${path}",outcome="${outcome}"} ${number}\n`;
     });
     const own = `# TYPE gateway_requests_total counter\n${lines.join("")}`;
-    response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(own + client.metrics());
+    response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(own + guards.metrics());
   });
   return Object.assign(app, {
     listen: () =>
@@ -114,14 +114,16 @@ let controller;
 before(async () => {
   project = publishedProject(definitions);
   server = await project.serve();
-  const { FlagstoneClient } = await load(projectWith(), ".");
+  const installed = projectWith();
+  const { FlagstoneClient } = await load(installed, ".");
+  const { Guards } = await load(installed, "./guard");
   client = await FlagstoneClient.start({
     source: `${server.base}/snapshots/production/client.json`,
     stream: `${server.base}/snapshots/production/stream`,
     environment: "production",
     keys: JSON.parse(readFileSync(join(project.folder, "keys.jwks"), "utf8")),
   });
-  app = application(client);
+  app = application(new Guards(client));
   prometheus = await startPrometheus(await app.listen());
   told = await receiver();
   controller = await project.control("--prometheus", prometheus.base, "--interval", "500ms", "--notify", told.url);

@@ -1,5 +1,6 @@
 // What the types say of a client whose flags are known, and of one whose flags are not; compiled, never run.
 import { FlagstoneClient } from "flagstone";
+import { Guards } from "flagstone/guard";
 import { testClient } from "flagstone/testing";
 
 /** As `flagstone types --language typescript` writes them. */
@@ -24,7 +25,8 @@ export async function typed(): Promise<void> {
   flags.boolean("use_new_gateway", false, user);
   flags.number("limit", 7, { targetingKey: 42, plan: "pro" });
   flags.subject(user).details("layout", { columns: 1 });
-  flags.guard(
+  const guards = new Guards(flags);
+  guards.guard(
     "use_new_gateway",
     user,
     () => theme,
@@ -40,7 +42,7 @@ export async function typed(): Promise<void> {
   flags.subject(user).details("layuot", {});
   const one = (): number => 1;
   // @ts-expect-error a flag of another type
-  flags.guard("theme", user, one, one);
+  guards.guard("theme", user, one, one);
   // @ts-expect-error no context
   flags.boolean("use_new_gateway", false, "user-42");
   // @ts-expect-error no key

@@ -1,7 +1,9 @@
 // What the types of `guard` and `shadow` say, checked by tests/js/guard.test.mjs: this is compiled, never run.
-import type { FlagstoneClient } from "../../../pkg/client.js";
+import type { FlagstoneClient } from "flagstone";
+import { Guards } from "flagstone/guard";
 
 declare const flags: FlagstoneClient;
+const guards = new Guards(flags);
 declare const thenable: PromiseLike<string>;
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -11,7 +13,7 @@ function is<Expected>() {
 
 // Synchronous paths give a synchronous result, asynchronous ones a promise.
 is<number>()(
-  flags.guard(
+  guards.guard(
     "f",
     {},
     () => Number("1"),
@@ -20,7 +22,7 @@ is<number>()(
   true,
 );
 is<number | string>()(
-  flags.guard(
+  guards.guard(
     "f",
     {},
     () => Number("1"),
@@ -29,7 +31,7 @@ is<number | string>()(
   true,
 );
 is<boolean>()(
-  flags.guard(
+  guards.guard(
     "f",
     undefined,
     () => Math.random() < 1,
@@ -38,7 +40,7 @@ is<boolean>()(
   true,
 );
 is<Promise<number>>()(
-  flags.guard(
+  guards.guard(
     "f",
     {},
     async () => Number("1"),
@@ -47,7 +49,7 @@ is<Promise<number>>()(
   true,
 );
 is<Promise<number | string>>()(
-  flags.guard(
+  guards.guard(
     "f",
     {},
     async () => Number("1"),
@@ -56,7 +58,7 @@ is<Promise<number | string>>()(
   true,
 );
 is<Promise<string>>()(
-  flags.guard(
+  guards.guard(
     "f",
     {},
     () => thenable,
@@ -64,7 +66,7 @@ is<Promise<string>>()(
   ),
   true,
 );
-void flags
+void guards
   .guard(
     "f",
     {},
@@ -74,7 +76,7 @@ void flags
   .then((value) => value.toFixed());
 // Mixed ones give either.
 is<string | Promise<number | string>>()(
-  flags.guard(
+  guards.guard(
     "f",
     {},
     async () => Number("1"),
@@ -83,7 +85,7 @@ is<string | Promise<number | string>>()(
   true,
 );
 is<number | Promise<string>>()(
-  flags.guard(
+  guards.guard(
     "f",
     {},
     () => Number("1"),
@@ -96,27 +98,27 @@ const never = (): never => {
   throw new Error();
 };
 is<string>()(
-  flags.guard("f", {}, never, () => String("2")),
+  guards.guard("f", {}, never, () => String("2")),
   true,
 );
 is<number>()(
-  flags.guard("f", {}, () => Number("1"), never),
+  guards.guard("f", {}, () => Number("1"), never),
   true,
 );
 is<Promise<number>>()(
-  flags.guard("f", {}, async () => Number("1"), never),
+  guards.guard("f", {}, async () => Number("1"), never),
   true,
 );
 
 // A signal, contexts of both kinds, options.
-flags.guard(
+guards.guard(
   "f",
   flags.subject({ targetingKey: "u" }),
   (signal) => signal.aborted,
   () => false,
   { timeout: 5 },
 );
-flags.guard(
+guards.guard(
   "f",
   {},
   () => 1,
@@ -125,10 +127,10 @@ flags.guard(
   { timout: 5 },
 );
 // @ts-expect-error A result where a path is wanted.
-flags.guard("f", {}, 1, () => 2);
+guards.guard("f", {}, 1, () => 2);
 
 is<number>()(
-  flags.shadow(
+  guards.shadow(
     "f",
     {},
     async () => String("1"),
@@ -137,7 +139,7 @@ is<number>()(
   true,
 );
 is<Promise<number>>()(
-  flags.shadow(
+  guards.shadow(
     "f",
     {},
     () => String("1"),
@@ -146,7 +148,7 @@ is<Promise<number>>()(
   true,
 );
 is<Promise<string>>()(
-  flags.shadow(
+  guards.shadow(
     "f",
     {},
     () => 1,
@@ -154,7 +156,7 @@ is<Promise<string>>()(
   ),
   true,
 );
-flags.shadow(
+guards.shadow(
   "f",
   {},
   async () => String("1"),
@@ -165,7 +167,7 @@ flags.shadow(
     waitUntil: (done) => void done.then(() => undefined),
   },
 );
-flags.shadow(
+guards.shadow(
   "f",
   {},
   () => String("1"),
@@ -173,7 +175,7 @@ flags.shadow(
   // @ts-expect-error Not what the paths give.
   { equal: (legacy: Date) => legacy.getTime() === 0 },
 );
-flags.shadow(
+guards.shadow(
   "f",
   {},
   () => 1,
