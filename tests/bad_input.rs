@@ -57,7 +57,8 @@ fn the_snapshot_that_uses_everything_does() {
     };
     let members = [table("## The document"), table("## A flag"), table("## A condition")].concat();
     assert!(members.len() > 50, "{members:?}");
-    for name in members.into_iter().chain(features) {
+    // `compiled` is written by no hand.
+    for name in members.into_iter().chain(features).filter(|&name| name != "compiled") {
         assert!(EVERYTHING.contains(&format!(r#""{name}""#)), "{name}");
     }
     assert!(load(EVERYTHING).flags().len() > 8);

@@ -102,7 +102,10 @@ fn mutations_of_the_engine_are_seen() {
     let secret = [0xb8, 0xfe, 0x6c, 0x39, 0x23, 0xa4, 0x4b, 0xbe];
     let mut flipped = secret;
     flipped[3] ^= 1;
-    mutate(package_of_xxh3.path(), "flagstone_bg.wasm", &secret, &flipped);
+    // In both, or they would not be of one version.
+    for file in ["flagstone_bg.wasm", "flagstone_tools.wasm"] {
+        mutate(package_of_xxh3.path(), file, &secret, &flipped);
+    }
     assert_seen(package_of_xxh3.path(), "xxh3", &[]);
 
     // `i32.const 31`, `i32.mul`: the multiplier of js31 becomes 33.

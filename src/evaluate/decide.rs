@@ -330,7 +330,7 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
         }))
     }
 
-    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    #[cfg_attr(any(not(target_arch = "wasm32"), flagstone_download), inline(always))]
     #[cfg_attr(flagstone_download, optimize(speed))]
     fn membership(&mut self, flag: &Flag, percent: Percent) -> Membership {
         let snapshot = self.snapshot;
@@ -375,7 +375,7 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
         Ok(bounds[index].variant)
     }
 
-    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    #[cfg_attr(any(not(target_arch = "wasm32"), flagstone_download), inline(always))]
     #[cfg_attr(flagstone_download, optimize(speed))]
     fn ramp_position(&mut self, flag: &Flag) -> Option<u32> {
         match flag.scheme {
@@ -387,7 +387,7 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
         }
     }
 
-    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    #[cfg_attr(any(not(target_arch = "wasm32"), flagstone_download), inline(always))]
     #[cfg_attr(flagstone_download, optimize(speed))]
     fn position(&mut self, salt: Span, r#use: Use, by: AttributeId) -> Option<u32> {
         let attribute = self.attributes.attribute(self.snapshot, by);
