@@ -137,7 +137,7 @@ impl Reader<'_> {
     }
 }
 
-/// What records are made of.
+/// What records are made of. Not inlined, in code that runs once a snapshot.
 impl<'p> Reader<'p> {
     fn take(&mut self, length: usize) -> &'p [u8] {
         match self.bytes.split_at_checked(length) {
@@ -156,6 +156,7 @@ impl<'p> Reader<'p> {
         self.take(N).try_into().unwrap_or([0; N])
     }
 
+    #[inline(never)]
     fn byte(&mut self) -> u8 {
         self.array::<1>()[0]
     }
@@ -164,6 +165,7 @@ impl<'p> Reader<'p> {
         self.byte() != 0
     }
 
+    #[inline(never)]
     fn long(&mut self) -> u64 {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
@@ -176,10 +178,12 @@ impl<'p> Reader<'p> {
         number
     }
 
+    #[inline(never)]
     fn number(&mut self) -> u32 {
         self.long() as u32
     }
 
+    #[inline(never)]
     fn signed(&mut self) -> i64 {
         let number = self.long();
         (number >> 1) as i64 ^ -((number & 1) as i64)
@@ -194,16 +198,19 @@ impl<'p> Reader<'p> {
     }
 
     /// A number of something of which there are so many.
+    #[inline(never)]
     fn index(&mut self, count: usize) -> u16 {
         let number = self.number();
         self.is_at_fault |= number as usize >= count;
         number as u16
     }
 
+    #[inline(never)]
     fn attribute(&mut self) -> AttributeId {
         self.index(self.tables.attributes.spans.len())
     }
 
+    #[inline(never)]
     fn span(&mut self) -> Span {
         let start = self.end.wrapping_add(self.signed() as u32);
         let length = self.number();
@@ -222,6 +229,7 @@ impl<'p> Reader<'p> {
             .unwrap_or_default()
     }
 
+    #[inline(never)]
     fn inline(&mut self) -> String {
         let length = self.number() as usize;
         String::from_utf8(self.take(length).to_vec()).unwrap_or_default()
@@ -245,6 +253,7 @@ impl<'p> Reader<'p> {
         self.times(count, read);
     }
 
+    #[inline(never)]
     fn strings(&mut self) -> Slice {
         let start = self.tables.strings.len();
         self.each(|reader| {
@@ -255,6 +264,7 @@ impl<'p> Reader<'p> {
     }
 
     /// They stand in the document, in base64url.
+    #[inline(never)]
     fn hashes(&mut self) -> Slice {
         let start = self.tables.hashes.len();
         let span = self.span();
@@ -267,6 +277,7 @@ impl<'p> Reader<'p> {
         if self.flag() { Keys::Hashed(self.hashes()) } else { Keys::Plain(self.strings()) }
     }
 
+    #[inline(never)]
     fn people(&mut self) -> People {
         let keys = self.keys();
         let start = self.tables.segment_ids.len();
@@ -277,6 +288,7 @@ impl<'p> Reader<'p> {
         People { keys, segments: Slice::from(start, &self.tables.segment_ids) }
     }
 
+    #[inline(never)]
     fn ranges(&mut self) -> Slice {
         let start = self.tables.position_ranges.len();
         self.each(|reader| {
@@ -383,6 +395,7 @@ impl Reader<'_> {
         });
     }
 
+    #[inline(never)]
     fn variant(&mut self, variants: Slice) -> VariantId {
         self.index((variants.end - variants.start) as usize)
     }
@@ -490,6 +503,7 @@ impl Reader<'_> {
         }
     }
 
+    #[inline(never)]
     fn operands(&mut self) -> Operands {
         let strings = self.strings();
         let start = self.tables.numbers.len();
@@ -511,6 +525,7 @@ impl Reader<'_> {
         }
     }
 
+    #[inline(never)]
     fn versions(&mut self) -> Slice {
         let start = self.tables.versions.len();
         self.each(|reader| {
