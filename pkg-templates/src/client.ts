@@ -411,7 +411,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     return this.#value(flag, "json", fallback, context);
   }
 
-  /** Everything there is to say about a flag's value, of the type that the fallback has. */
+  /** Everything there is to say about a flag's value, of the type that the fallback has; it may be frozen. */
   details(
     flag: KeyOf<F, unknown>,
     fallback: boolean,

@@ -142,6 +142,27 @@ test("values are parsed once and frozen all the way down", () => {
   for (const part of [layout, layout.columns, layout.nested, layout.nested.deep]) assert.ok(Object.isFrozen(part));
 });
 
+test("details that no clock changes are made once a result, and frozen", () => {
+  const details = client.details("enabled", false, user);
+  assert.ok(Object.isFrozen(details) && Object.isFrozen(details.flagMetadata));
+  assert.equal(client.details("enabled", true, { targetingKey: "user-43" }), details);
+  assert.equal(client.all(user).enabled, details);
+  assert.notEqual(client.details("there is none", false, user), client.details("there is none", false, user));
+});
+
+test("what a condition made of a value is not taken for what it makes of the next", async () => {
+  const rule = { id: "pro", when: { attribute: "plan", equals: "pro" }, serve: "on" };
+  const planned = boolean("off", { requires: ["equals"], rules: [rule] });
+  const client = await start(signed({ version: 1, flags: { planned, ramped: flags.ramped } }));
+  // More than is kept, so that each plan comes to stand where the one before stood.
+  const targetingKey = "x".repeat(100_000);
+  for (const plan of ["pro", "free", "pro"]) {
+    assert.equal(client.boolean("planned", false, { plan }), plan === "pro", plan);
+    client.boolean("ramped", false, { targetingKey });
+  }
+  await client.close();
+});
+
 test("explains step by step", async () => {
   const { details, steps } = await client.explain("ramped", user);
   const last = steps.at(-1);
