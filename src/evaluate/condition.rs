@@ -6,10 +6,16 @@ use super::network;
 #[cfg(feature = "regex")]
 use super::pattern;
 use super::version::Version;
+#[cfg(not(target_arch = "wasm32"))]
+use super::{Attributes, version::release_word};
 use crate::Timestamp;
 use crate::snapshot::Snapshot;
 use crate::snapshot::model::*;
 use crate::snapshot::names::same;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::snapshot::names::{same_of_word, word_of};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::snapshot::prepared::{Check, FEW, TextCheck};
 use std::cmp::Ordering;
 
 /// Whether something holds; `Unknown` when an attribute is missing or of the wrong type.
@@ -85,6 +91,47 @@ enum Tag {
 }
 
 impl Snapshot {
+    /// How many rules at the start of the run do not match; and whether the next one does. What the checks at hand cannot say, ends
+    /// the count.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[inline(never)]
+    pub(crate) fn pass_over(&self, rules: Slice, attributes: &impl Attributes) -> (usize, bool) {
+        let checks = rules.of(&self.tables.prepared.checks);
+        for (passed, check) in checks.iter().enumerate() {
+            let holds = self.check(check, attributes);
+            if holds != Some(false) {
+                return (passed, holds == Some(true));
+            }
+        }
+        (checks.len(), false)
+    }
+
+    /// Whether the test of a rule holds that [`test`](Self::test) would make, where it was prepared and there is a text that it
+    /// understands.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[inline(always)]
+    fn check(&self, check: &Check, attributes: &impl Attributes) -> Option<bool> {
+        if let TextCheck::None = check.test {
+            return None;
+        }
+        let text = attributes.text(self, check)?;
+        Some(match check.test {
+            TextCheck::None => return None,
+            TextCheck::Is(operand, word) => {
+                let text = text.as_bytes();
+                word_of(text) == word && same_of_word(text, operand.length as usize, || self.bytes(operand))
+            }
+            TextCheck::AmongFew(strings) => self.is_among_few(strings, text),
+            TextCheck::EndsWith(end, word) => {
+                let start = text.len().checked_sub(end.length as usize);
+                start.map(|start| &text.as_bytes()[start..]).is_some_and(|text| {
+                    word_of(text) == word && same_of_word(text, end.length as usize, || self.bytes(end))
+                })
+            }
+            TextCheck::Release(compare, word) => compare.accepts(release_word(text.as_bytes())?.cmp(&word)),
+        })
+    }
+
     /// Whether `attribute` passes the test, where `owner` is the flag or segment that it stands in.
     #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn test(&self, operator: &Operator, attribute: Attribute<'_>, owner: Owner) -> Truth {
@@ -168,12 +215,34 @@ impl Snapshot {
     /// Whether the sorted run holds `text`.
     #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn has_string(&self, strings: Slice, text: &str) -> bool {
+        #[cfg(not(target_arch = "wasm32"))]
+        if strings.end - strings.start <= FEW {
+            return self.is_among_few(strings, text);
+        }
         let strings = strings.of(&self.tables.strings);
-        // A few are looked through faster than halved: most differ in length already.
+        // Most differ in length already.
+        #[cfg(target_arch = "wasm32")]
         if strings.len() <= 8 {
             return strings.iter().any(|&span| same(self.text(span).as_bytes(), text.as_bytes()));
         }
         strings.binary_search_by(|&span| self.text(span).cmp(text)).is_ok()
+    }
+
+    /// The same for a few, which are looked through faster than halved.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[inline(always)]
+    fn is_among_few(&self, strings: Slice, text: &str) -> bool {
+        let text = text.as_bytes();
+        let word = word_of(text);
+        for (at, &other) in strings.of(&self.tables.prepared.words).iter().enumerate() {
+            if other == word {
+                let span = self.tables.strings[strings.start as usize + at];
+                if same_of_word(text, span.length as usize, || self.bytes(span)) {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     fn is_one_of_hashed(&self, operands: HashedOperands, attribute: Attribute<'_>, owner: Owner) -> Truth {
@@ -234,20 +303,16 @@ impl Snapshot {
 
     #[cfg_attr(flagstone_download, optimize(speed))]
     fn any_text(&self, test: TextTest, text: &str) -> bool {
-        test.texts.of(&self.tables.strings).iter().any(|&operand| {
-            let operand = self.text(operand);
+        test.texts.of(&self.tables.strings).iter().any(|&span| {
+            let operand = self.bytes(span);
             let is_operand = |part: Option<&[u8]>| {
                 part.is_some_and(|part| {
-                    if test.ignore_case {
-                        part.eq_ignore_ascii_case(operand.as_bytes())
-                    } else {
-                        same(part, operand.as_bytes())
-                    }
+                    if test.ignore_case { part.eq_ignore_ascii_case(operand) } else { same(part, operand) }
                 })
             };
             let bytes = text.as_bytes();
             match test.place {
-                Place::Anywhere => text.contains(operand),
+                Place::Anywhere => text.contains(self.text(span)),
                 Place::Start => is_operand(bytes.get(..operand.len())),
                 Place::End => is_operand(bytes.len().checked_sub(operand.len()).and_then(|start| bytes.get(start..))),
             }

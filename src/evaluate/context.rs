@@ -3,7 +3,9 @@ use crate::Timestamp;
 use crate::snapshot::json::{Document, Fault, Id, Kind};
 use crate::snapshot::load::AttributePath;
 use crate::snapshot::model::{AttributeId, TARGETING_KEY};
-use crate::snapshot::names::same;
+use crate::snapshot::names::{same_of_word, word_of};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::snapshot::prepared::Check;
 use std::fmt;
 
 /// A value in an evaluation context.
@@ -33,35 +35,55 @@ pub enum Value {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Object {
     /// Sorted by name.
-    members: Vec<(String, Value)>,
+    members: Vec<Member>,
 }
 
+#[derive(Clone, Debug, PartialEq)]
+struct Member {
+    /// Of the name: where others differ, it differs nearly always.
+    word: u64,
+    name: String,
+    value: Value,
+}
+
+impl Member {
+    fn new(name: String, value: Value) -> Self {
+        Member { word: word_of(name.as_bytes()), name, value }
+    }
+}
+
+/// More names than these are halved rather than looked through.
+const MANY: usize = 16;
+
 impl Object {
-    fn find(&self, name: &str) -> Result<usize, usize> {
-        self.members.binary_search_by(|(other, _)| other.as_str().cmp(name))
+    fn find(&self, name: &[u8]) -> Result<usize, usize> {
+        self.members.binary_search_by(|member| member.name.as_bytes().cmp(name))
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
-        // A few are looked through faster than halved: most names differ in length already.
-        if self.members.len() <= 16 {
-            return self
-                .members
-                .iter()
-                .find(|(other, _)| same(other.as_bytes(), name.as_bytes()))
-                .map(|(_, value)| value);
+        let name = name.as_bytes();
+        self.get_by_word(word_of(name), name.len(), || name)
+    }
+
+    /// The value of the name with this word and length.
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    fn get_by_word<'n>(&self, word: u64, length: usize, name: impl Fn() -> &'n [u8]) -> Option<&Value> {
+        if self.members.len() > MANY {
+            return self.find(name()).ok().map(|index| &self.members[index].value);
         }
-        self.find(name).ok().map(|index| &self.members[index].1)
+        let is_it = |member: &&Member| member.word == word && same_of_word(member.name.as_bytes(), length, &name);
+        self.members.iter().find(is_it).map(|member| &member.value)
     }
 
     fn set(&mut self, name: String, value: Value) {
-        match self.find(&name) {
-            Ok(index) => self.members[index].1 = value,
-            Err(index) => self.members.insert(index, (name, value)),
+        match self.find(name.as_bytes()) {
+            Ok(index) => self.members[index].value = value,
+            Err(index) => self.members.insert(index, Member::new(name, value)),
         }
     }
 
     fn remove(&mut self, name: &str) -> Option<Value> {
-        self.find(name).ok().map(|index| self.members.remove(index).1)
+        self.find(name.as_bytes()).ok().map(|index| self.members.remove(index).value)
     }
 }
 
@@ -159,9 +181,9 @@ impl From<Context> for Value {
 
 fn read_object(document: &Document<'_>, id: Id) -> Object {
     let members = document.members(id);
-    let mut members: Vec<_> =
-        members.map(|(name, value)| (document.text(name).to_owned(), read_value(document, value))).collect();
-    members.sort_unstable_by(|(a, _): &(String, _), (b, _)| a.cmp(b));
+    let member = |(name, value)| Member::new(document.text(name).to_owned(), read_value(document, value));
+    let mut members: Vec<Member> = members.map(member).collect();
+    members.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     Object { members }
 }
 
@@ -238,6 +260,10 @@ impl<'a> From<&'a Value> for Attribute<'a> {
 
 /// Where conditions and bucketing find attributes: by path in a [`Context`], by number in what JavaScript encoded.
 pub(crate) trait Attributes {
+    /// The text that a check looks at, where it is one.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn text(&self, snapshot: &crate::Snapshot, check: &Check) -> Option<&str>;
+
     fn attribute(&self, snapshot: &crate::Snapshot, id: AttributeId) -> Attribute<'_>;
 
     /// What came of a condition's test of the attribute, if that is known from before.
@@ -248,20 +274,39 @@ pub(crate) trait Attributes {
 }
 
 impl Attributes for Context {
+    #[cfg(not(target_arch = "wasm32"))]
+    #[inline(always)]
+    fn text(&self, snapshot: &crate::Snapshot, check: &Check) -> Option<&str> {
+        let Check { name, word, .. } = *check;
+        match self.attributes.get_by_word(word, name.length as usize, || snapshot.bytes(name)) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
     #[inline(always)]
     fn attribute(&self, snapshot: &crate::Snapshot, id: AttributeId) -> Attribute<'_> {
-        let value = match id {
-            TARGETING_KEY => self.targeting_key.as_ref(),
-            #[cfg(not(target_arch = "wasm32"))]
-            _ if !snapshot.tables.nested[usize::from(id)] => self.top(snapshot.attribute(id).0),
-            _ => self.get(snapshot.attribute(id).0),
-        };
-        match value {
+        match &self.targeting_key {
             // Nearly always; the others cost a call.
-            Some(Value::String(text)) => Attribute::String(text),
-            Some(value) => Attribute::from(value),
-            None => Attribute::Missing,
+            Some(Value::String(text)) if id == TARGETING_KEY => Attribute::String(text),
+            _ => self.any_attribute(snapshot, id),
         }
+    }
+}
+
+impl Context {
+    #[cfg_attr(not(target_arch = "wasm32"), inline(never))]
+    fn any_attribute(&self, snapshot: &crate::Snapshot, id: AttributeId) -> Attribute<'_> {
+        let value = if id == TARGETING_KEY { self.targeting_key.as_ref() } else { self.by_path(snapshot, id) };
+        value.map_or(Attribute::Missing, Attribute::from)
+    }
+
+    fn by_path(&self, snapshot: &crate::Snapshot, id: AttributeId) -> Option<&Value> {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some((word, name)) = snapshot.tables.prepared.names[usize::from(id)] {
+            return self.attributes.get_by_word(word, name.length as usize, || snapshot.bytes(name));
+        }
+        self.get(snapshot.attribute(id).0)
     }
 }
 

@@ -37,6 +37,23 @@ impl Decision {
     }
 }
 
+/// A flag and its number.
+#[derive(Clone, Copy)]
+struct Numbered<'d> {
+    /// For what is prepared, which a download has not.
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code))]
+    number: u32,
+    flag: &'d Flag,
+}
+
+impl std::ops::Deref for Numbered<'_> {
+    type Target = Flag;
+
+    fn deref(&self) -> &Flag {
+        self.flag
+    }
+}
+
 /// There is no key to bucket by.
 struct KeyMissing;
 
@@ -78,7 +95,8 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     }
 
     /// Decides a flag, by its number.
-    #[inline]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    #[cfg_attr(target_arch = "wasm32", inline)]
     #[cfg_attr(flagstone_download, optimize(speed))]
     pub(crate) fn decide(mut self, flag: u32) -> Outcome {
         let Decision { step, result, key_missing } = self.flag(flag);
@@ -91,11 +109,12 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
         Outcome { variant, reason, error, step, key_missing, until: self.until }
     }
 
-    #[inline]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    #[cfg_attr(target_arch = "wasm32", inline)]
     #[cfg_attr(flagstone_download, optimize(speed))]
-    fn flag(&mut self, id: u32) -> Decision {
+    fn flag(&mut self, number: u32) -> Decision {
         let snapshot = self.snapshot;
-        let flag = &snapshot.tables.flags[id as usize];
+        let flag = Numbered { number, flag: &snapshot.tables.flags[number as usize] };
         let Some(trace) = self.watcher.trace() else { return self.precedence(flag) };
         let around = trace.enter(snapshot.text(flag.key));
         let decision = self.precedence(flag);
@@ -106,8 +125,9 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     }
 
     /// The order of precedence, from top to bottom: the first step that has something to say decides.
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     #[cfg_attr(flagstone_download, optimize(speed))]
-    fn precedence(&mut self, flag: &Flag) -> Decision {
+    fn precedence(&mut self, flag: Numbered<'d>) -> Decision {
         let pin = if self.pins.is_empty() { None } else { self.pins.get(self.snapshot.text(flag.key)) };
         let off = |step, reason| Decision::serve(step, flag.off, reason);
         let key_missing = |step| Decision { key_missing: true, ..Decision::serve(step, flag.off, Reason::Default) };
@@ -127,7 +147,7 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
         }
         self.at(Step::OnPin);
         if let Some(Pin::Variant(name)) = pin {
-            let variant = self.snapshot.find_variant(flag, name);
+            let variant = self.snapshot.find_variant(&flag, name);
             let result = variant.map(|variant| (variant, Reason::Static)).ok_or(ErrorCode::General);
             return Decision { step: Step::OnPin, result, key_missing: false };
         }
@@ -138,11 +158,11 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
         }
         if flag.screens || self.watcher.trace().is_some() {
             self.at(Step::Prerequisite);
-            if !self.prerequisites_hold(flag) {
+            if !self.prerequisites_hold(&flag) {
                 return off(Step::Prerequisite, Reason::Default);
             }
             self.at(Step::Deny);
-            if self.is_denied(flag, flag.deny) {
+            if self.is_denied(&flag, flag.deny) {
                 return off(Step::Deny, Reason::TargetingMatch);
             }
             self.at(Step::Exclude);
@@ -152,29 +172,34 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
                 Err(KeyMissing) => return key_missing(Step::Exclude),
             }
             self.at(Step::Allow);
-            if let Some(variant) = self.allowed_variant(flag) {
+            if let Some(variant) = self.allowed_variant(&flag) {
                 return Decision::serve(Step::Allow, variant, Reason::TargetingMatch);
             }
             self.at(Step::Holdout);
-            match self.is_held_out(flag) {
+            match self.is_held_out(&flag) {
                 Membership::Out => {}
                 Membership::In => return off(Step::Holdout, Reason::Split),
                 Membership::KeyMissing => return key_missing(Step::Holdout),
             }
             self.at(Step::Layer);
-            match self.is_in_layer(flag) {
+            match self.is_in_layer(&flag) {
                 Ok(true) => {}
                 Ok(false) => return off(Step::Layer, Reason::Split),
                 Err(KeyMissing) => return key_missing(Step::Layer),
             }
         }
-        for (index, rule) in flag.rules.of(&self.snapshot.tables.rules).iter().enumerate() {
+        let rules = flag.rules.of(&self.snapshot.tables.rules);
+        let mut next = 0;
+        loop {
+            let (index, holds) = self.next_rule(flag.rules, next);
+            let Some(rule) = rules.get(index) else { break };
+            next = index + 1;
             let step = Step::Rule(index as u16);
             self.at(step);
-            if rule.when.is_some_and(|when| self.condition(when, Owner::Flag(flag.key)) != Truth::True) {
+            if !holds && rule.when.is_some_and(|when| self.condition(when, Owner::Flag(flag.key)) != Truth::True) {
                 continue;
             }
-            match self.serve(flag, rule.serve) {
+            match self.serve_matched(flag, rule.serve) {
                 Ok(Some((variant, reason))) => {
                     return Decision::serve(step, variant, reason.unwrap_or(Reason::TargetingMatch));
                 }
@@ -246,8 +271,8 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     }
 
     #[cfg_attr(not(target_arch = "wasm32"), inline(never))]
-    fn is_excluded(&mut self, flag: &Flag) -> Result<bool, KeyMissing> {
-        if self.is_denied(flag, flag.exclude) {
+    fn is_excluded(&mut self, flag: Numbered<'d>) -> Result<bool, KeyMissing> {
+        if self.is_denied(&flag, flag.exclude) {
             return Ok(true);
         }
         let ranges = flag.excluded_positions.of(&self.snapshot.tables.position_ranges);
@@ -310,9 +335,9 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     }
 
     /// The variant served and, where bucketing had a part in it, that reason; `None` outside a ramp.
-    #[cfg_attr(not(target_arch = "wasm32"), inline(never))]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     #[cfg_attr(flagstone_download, optimize(speed))]
-    fn serve(&mut self, flag: &Flag, serve: Serve) -> Result<Option<(VariantId, Option<Reason>)>, KeyMissing> {
+    fn serve(&mut self, flag: Numbered<'d>, serve: Serve) -> Result<Option<(VariantId, Option<Reason>)>, KeyMissing> {
         let (share, ramp) = match serve {
             Serve::Everyone(share) => (share, None),
             Serve::Ramp(percent, share) => (share, Some(percent)),
@@ -330,9 +355,20 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
         }))
     }
 
+    /// The same for a rule, which few users match.
+    #[cfg_attr(not(target_arch = "wasm32"), inline(never))]
+    #[cfg_attr(flagstone_download, optimize(speed))]
+    fn serve_matched(
+        &mut self,
+        flag: Numbered<'d>,
+        serve: Serve,
+    ) -> Result<Option<(VariantId, Option<Reason>)>, KeyMissing> {
+        self.serve(flag, serve)
+    }
+
     #[cfg_attr(any(not(target_arch = "wasm32"), flagstone_download), inline(always))]
     #[cfg_attr(flagstone_download, optimize(speed))]
-    fn membership(&mut self, flag: &Flag, percent: Percent) -> Membership {
+    fn membership(&mut self, flag: Numbered<'d>, percent: Percent) -> Membership {
         let snapshot = self.snapshot;
         let (percent, timetable) = match percent {
             Percent::Fixed(percent) => (percent, None),
@@ -359,16 +395,22 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
     }
 
     /// The variant whose part of the split the user falls into.
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     #[cfg_attr(flagstone_download, optimize(speed))]
-    fn part(&mut self, flag: &Flag, bounds: Slice) -> Result<VariantId, KeyMissing> {
+    fn part(&mut self, flag: Numbered<'d>, bounds: Slice) -> Result<VariantId, KeyMissing> {
         let bounds = bounds.of(&self.snapshot.tables.bounds);
         // A split that gives everything to one variant needs no key.
         let first = bounds.iter().take_while(|bound| bound.below == 0).count();
         let index = if bounds[first].below == ALL {
             first
         } else {
-            let position = self.position(flag.salt, Use::Split, flag.bucket_by).ok_or(KeyMissing)?;
-            let index = bounds.partition_point(|bound| bound.below <= position);
+            let position = self.flag_position(flag, Use::Split).ok_or(KeyMissing)?;
+            let is_beyond = |bound: &Bound| bound.below <= position;
+            // Of a few, what a user is likely to get can be gone on with before it is certain.
+            let index = match bounds.len() {
+                ..=8 if cfg!(not(target_arch = "wasm32")) => bounds.iter().take_while(|bound| is_beyond(bound)).count(),
+                _ => bounds.partition_point(is_beyond),
+            };
             self.found(|_| Finding::Part { position, below: bounds[index].below });
             index
         };
@@ -377,9 +419,9 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
 
     #[cfg_attr(any(not(target_arch = "wasm32"), flagstone_download), inline(always))]
     #[cfg_attr(flagstone_download, optimize(speed))]
-    fn ramp_position(&mut self, flag: &Flag) -> Option<u32> {
+    fn ramp_position(&mut self, flag: Numbered<'d>) -> Option<u32> {
         match flag.scheme {
-            Scheme::Xxh3 => self.position(flag.salt, Use::Ramp, flag.bucket_by),
+            Scheme::Xxh3 => self.flag_position(flag, Use::Ramp),
             Scheme::Js31 => {
                 let attribute = self.attributes.attribute(self.snapshot, flag.bucket_by);
                 attribute.key(&mut Digits::default()).map(bucketing::js31)
@@ -387,13 +429,31 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
         }
     }
 
-    #[cfg_attr(any(not(target_arch = "wasm32"), flagstone_download), inline(always))]
-    #[cfg_attr(flagstone_download, optimize(speed))]
+    /// Under the flag's own salt.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[inline(always)]
+    fn flag_position(&mut self, flag: Numbered<'d>, r#use: Use) -> Option<u32> {
+        let snapshot = self.snapshot;
+        let attribute = self.attributes.attribute(snapshot, flag.bucket_by);
+        let mut digits = Digits::default();
+        let key = attribute.key(&mut digits)?.as_bytes();
+        let at_hand = bucketing::position_after(snapshot.tables.prepared.salt(flag.number, flag.flag), r#use, key);
+        Some(at_hand.unwrap_or_else(|| bucketing::position_of(snapshot.bytes(flag.salt), r#use, key)))
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    #[cfg_attr(flagstone_download, inline(always), optimize(speed))]
+    fn flag_position(&mut self, flag: Numbered<'d>, r#use: Use) -> Option<u32> {
+        self.position(flag.salt, r#use, flag.bucket_by)
+    }
+
+    #[cfg_attr(not(target_arch = "wasm32"), inline(never))]
+    #[cfg_attr(flagstone_download, inline(always), optimize(speed))]
     fn position(&mut self, salt: Span, r#use: Use, by: AttributeId) -> Option<u32> {
         let attribute = self.attributes.attribute(self.snapshot, by);
         let mut digits = Digits::default();
         let key = attribute.key(&mut digits)?;
-        Some(bucketing::position(self.snapshot.text(salt), r#use, key))
+        Some(bucketing::position_of(self.snapshot.bytes(salt), r#use, key.as_bytes()))
     }
 
     /// `not excluded and (included or when)`.
@@ -420,6 +480,21 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
             Some(key) => Truth::from(self.snapshot.has_key(keys, key, Owner::Segment(segment.name))),
             None => Truth::Unknown,
         }
+    }
+
+    /// The first rule from `from` on that may match, and whether it is known to: those that a check at hand rules out are passed over,
+    /// unless someone watches.
+    #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
+    fn next_rule(&mut self, rules: Slice, from: usize) -> (usize, bool) {
+        let rest = Slice { start: rules.start + from as u32, end: rules.end };
+        #[cfg(not(target_arch = "wasm32"))]
+        if !rest.is_empty() && self.watcher.trace().is_none() {
+            let (passed, holds) = self.snapshot.pass_over(rest, self.attributes);
+            return (from + passed, holds);
+        }
+        let _ = rest;
+        (from, false)
     }
 
     #[cfg_attr(flagstone_download, optimize(speed))]

@@ -1,7 +1,6 @@
 use crate::snapshot::load::Snapshot;
-use crate::snapshot::names::same;
 use find::Find;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What names a flag: its key, as any kind of string, or a [`FlagHandle`].
 pub trait FlagKey: Find {}
@@ -32,8 +31,8 @@ impl<K: AsRef<str> + ?Sized> Find for K {
 /// A flag's key that remembers where the flag stands, for code that asks for it again and again: what an evaluation by key
 /// takes to look the key up, it saves.
 ///
-/// It stands wherever a key may stand and gives the same answers. It belongs to no snapshot: in one where the flag stands
-/// elsewhere it is looked up once more.
+/// It stands wherever a key may stand and gives the same answers. It belongs to no snapshot: in another one it is looked up
+/// once more.
 ///
 /// ```
 /// use flagstone::{Context, FlagHandle, Snapshot, Timestamp};
@@ -52,14 +51,17 @@ impl<K: AsRef<str> + ?Sized> Find for K {
 #[derive(Debug)]
 pub struct FlagHandle {
     key: &'static str,
-    /// Of the flag where it was found last: a guess, which the key there confirms.
-    number: AtomicU32,
+    /// The snapshot where the flag was found last, and the flag's number there in the lower bits.
+    found: AtomicU64,
 }
+
+/// More than the largest snapshot has flags.
+const NUMBER_BITS: u32 = 24;
 
 impl FlagHandle {
     /// A handle for the flag of this key, which need not exist.
     pub const fn new(key: &'static str) -> Self {
-        FlagHandle { key, number: AtomicU32::new(0) }
+        FlagHandle { key, found: AtomicU64::new(0) }
     }
 }
 
@@ -70,13 +72,12 @@ impl Find for FlagHandle {
 
     #[inline]
     fn find(&self, snapshot: &Snapshot) -> Option<u32> {
-        let number = self.number.load(Ordering::Relaxed);
-        let guess = snapshot.tables.flags.get(number as usize);
-        if guess.is_some_and(|flag| same(snapshot.text(flag.key).as_bytes(), self.key.as_bytes())) {
-            return Some(number);
+        let (found, identity) = (self.found.load(Ordering::Relaxed), snapshot.tables.identity.0);
+        if found >> NUMBER_BITS == identity {
+            return Some(found as u32 & ((1 << NUMBER_BITS) - 1));
         }
         let number = snapshot.find_flag(self.key)?;
-        self.number.store(number, Ordering::Relaxed);
+        self.found.store(identity << NUMBER_BITS | u64::from(number), Ordering::Relaxed);
         Some(number)
     }
 }

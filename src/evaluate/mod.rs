@@ -353,7 +353,8 @@ impl Snapshot {
     }
 
     /// Decides a flag for attributes of any make.
-    #[inline]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    #[cfg_attr(target_arch = "wasm32", inline)]
     pub(crate) fn decide(&self, flag: u32, attributes: &impl Attributes, now: Timestamp, pins: &Pins) -> Outcome {
         // A download has no room for a second copy of what decides.
         #[cfg(all(feature = "wasm-tools", target_arch = "wasm32"))]
@@ -424,15 +425,23 @@ impl<'s> Evaluator<'s> {
 
     #[inline]
     fn served(&self, flag: &(impl FlagKey + ?Sized), context: &Context) -> Option<&'s Variant> {
-        let id = flag.find(self.snapshot)?;
+        self.variant_served(flag.find(self.snapshot)?, context)
+    }
+
+    /// Has a copy of what decides for itself, which forgets all but the variant.
+    fn variant_served(&self, id: u32, context: &Context) -> Option<&'s Variant> {
         let outcome = self.snapshot.decide(id, context, self.now, self.pins);
         Some(self.variant(id, outcome.variant?))
+    }
+
+    fn outcome(&self, id: u32, context: &Context) -> Outcome {
+        self.snapshot.decide(id, context, self.now, self.pins)
     }
 
     #[inline]
     fn variant(&self, flag: u32, variant: VariantId) -> &'s Variant {
         let tables = &self.snapshot.tables;
-        &tables.flags[flag as usize].variants.of(&tables.variants)[usize::from(variant)]
+        &tables.variants[tables.flags[flag as usize].variants.start as usize + usize::from(variant)]
     }
 
     fn variant_value(&self, variant: &Variant) -> FlagValue<'s> {
@@ -447,7 +456,7 @@ impl<'s> Evaluator<'s> {
     /// Everything there is to say about a flag's value: variant, reason, rule, version, error.
     pub fn details(&self, flag: &(impl FlagKey + ?Sized), context: &Context) -> Evaluation<'s> {
         match flag.find(self.snapshot) {
-            Some(id) => self.evaluation(id, self.snapshot.decide(id, context, self.now, self.pins)),
+            Some(id) => self.evaluation(id, self.outcome(id, context)),
             None => Evaluation::error(flag.key(), ErrorCode::FlagNotFound, self.snapshot.version()),
         }
     }
@@ -464,8 +473,7 @@ impl<'s> Evaluator<'s> {
 
     /// Every flag of the snapshot.
     pub fn all(&self, context: &Context) -> impl Iterator<Item = Evaluation<'s>> {
-        (0..self.snapshot.tables.flags.len() as u32)
-            .map(move |id| self.evaluation(id, self.snapshot.decide(id, context, self.now, self.pins)))
+        (0..self.snapshot.tables.flags.len() as u32).map(move |id| self.evaluation(id, self.outcome(id, context)))
     }
 
     /// How a flag is decided, step by step; `None` where there is no such flag.

@@ -46,10 +46,42 @@ impl<'a> Version<'a> {
         Some(Version { numbers, prerelease: Cow::Borrowed(prerelease.unwrap_or_default()) })
     }
 
+    /// A release in one word, which orders releases, if its numbers are no larger than nearly all are.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn release_word(&self) -> Option<u64> {
+        let fits = self.prerelease.is_empty() && self.numbers.iter().all(|number| *number <= MOST_IN_WORD);
+        fits.then(|| self.numbers.iter().fold(0, |word, number| word << NUMBER_BITS | number))
+    }
+
     /// Without the text it was read from.
     pub(crate) fn into_owned(self) -> Version<'static> {
         Version { numbers: self.numbers, prerelease: Cow::Owned(self.prerelease.into_owned()) }
     }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+const NUMBER_BITS: u32 = 21;
+#[cfg(not(target_arch = "wasm32"))]
+const MOST_IN_WORD: u64 = (1 << NUMBER_BITS) - 1;
+
+/// The [word](Version::release_word) of what is nothing but two dots between numbers, as nearly every version is.
+#[cfg(not(target_arch = "wasm32"))]
+#[inline]
+pub(crate) fn release_word(text: &[u8]) -> Option<u64> {
+    let (mut word, mut dots, mut number, mut is_empty) = (0, 0, 0, true);
+    for &byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 && (is_empty || number > 0) && number <= MOST_IN_WORD {
+            number = number * 10 + u64::from(digit);
+            is_empty = false;
+        } else if byte == b'.' && !is_empty && number <= MOST_IN_WORD {
+            word = word << NUMBER_BITS | number;
+            (dots, number, is_empty) = (dots + 1, 0, true);
+        } else {
+            return None;
+        }
+    }
+    if dots == 2 && !is_empty && number <= MOST_IN_WORD { Some(word << NUMBER_BITS | number) } else { None }
 }
 
 /// Parts at the first separator.
@@ -96,5 +128,57 @@ impl Ord for Version<'_> {
 impl PartialOrd for Version<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_in_a_word_are_ordered_as_versions_are() {
+        let mut plain = Vec::new();
+        for text in [
+            "0.0.0",
+            "0.0.1",
+            "0.10.0",
+            "1.0.0",
+            "1.2.3",
+            "1.2.10",
+            "10.0.0",
+            "2097151.2097151.2097151",
+            "2097152.0.0",
+            "1.2097152.0",
+            "1.2.99999999999999999999",
+            "01.2.3",
+            "1.02.3",
+            "1.2.03",
+            "00.0.0",
+            "1",
+            "1.2",
+            "1.2.3.4",
+            "v1.2.3",
+            "",
+            ".",
+            "..",
+            "1..2",
+            "1.2.",
+            ".1.2",
+            "1.2.3-rc",
+            "1.2.3+build",
+            "1.2.x",
+            "１.2.3",
+        ] {
+            let word = release_word(text.as_bytes());
+            let version = Version::parse(text);
+            // What has no word may be a version all the same; where there is a word, they agree.
+            if let Some(word) = word {
+                let version = version.expect(text);
+                assert_eq!(version.release_word(), Some(word), "{text}");
+                plain.push((word, version));
+            }
+        }
+        assert_eq!(plain.len(), 8);
+        assert!(plain.is_sorted_by(|(a, one), (b, other)| a < b && one < other));
     }
 }

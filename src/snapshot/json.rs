@@ -12,7 +12,7 @@
 
 use super::model::Span;
 
-use super::names::{Texts, same};
+use super::names::{Texts, same, word_of};
 use crate::number::decimal;
 use std::cell::Cell;
 
@@ -566,7 +566,10 @@ impl Parser<'_> {
         let mut names: Vec<&str> = document.members(Id(object as u32)).map(|(name, _)| document.text(name)).collect();
         // Sorted, not hashed: whoever writes a context chooses its names, and could have them all collide.
         names.sort_unstable();
-        let Some([name, _]) = names.array_windows().find(|[one, other]| one == other) else { return end };
+        let Some(&[name, _]) = names.windows(2).filter_map(|pair| pair.first_chunk()).find(|[one, other]| one == other)
+        else {
+            return end;
+        };
         let start = document.nodes[object].start as usize;
         document.set_fault(fault(start, ["`", name, "` stands twice in one object"].concat()));
         document.text.len()
@@ -691,18 +694,6 @@ fn plain(bytes: &[u8], mut at: usize) -> usize {
     }
     let rest = bytes.get(at..).unwrap_or_default();
     at + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).unwrap_or(rest.len())
-}
-
-/// A word that tells most names apart: of their ends, where names that are alike differ.
-fn word_of(name: &[u8]) -> u64 {
-    let word = match (name.last_chunk(), name.first_chunk(), name.last_chunk()) {
-        (Some(end), ..) => u64::from_le_bytes(*end),
-        (None, Some(start), Some(end)) => {
-            u64::from(u32::from_le_bytes(*start)) << 32 | u64::from(u32::from_le_bytes(*end))
-        }
-        _ => name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-    };
-    word ^ (name.len() as u64) << 56
 }
 
 #[cfg(test)]

@@ -2,12 +2,17 @@
 
 use super::json::Fault;
 use super::model::*;
-use super::names::{Names, Texts};
+use super::names::Names;
+#[cfg(not(target_arch = "wasm32"))]
+use super::names::Texts;
+#[cfg(not(target_arch = "wasm32"))]
+use super::prepared::Prepared;
 use crate::Timestamp;
 use crate::evaluate::network::Network;
 use crate::evaluate::version::Version;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A percent or a position in thousandths of a percent: everything.
 pub(crate) const ALL: u32 = 100_000;
@@ -132,9 +137,19 @@ pub(crate) struct Tables {
     pub instructions: Vec<Instruction>,
     #[cfg(feature = "regex")]
     pub character_ranges: Vec<CharacterRange>,
-    /// By attribute, whether its path leads into others.
+    pub identity: Identity,
     #[cfg(not(target_arch = "wasm32"))]
-    pub nested: Vec<bool>,
+    pub prepared: Prepared,
+}
+
+/// A number, not 0, that no other snapshot of this process has.
+pub(crate) struct Identity(pub u64);
+
+impl Default for Identity {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Identity(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -176,12 +191,11 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// Once everything is read: what only a [`Context`](crate::Context) needs, for JavaScript numbers its attributes, and what only
-    /// matters where many snapshots are held.
+    /// Once everything is read: what spares work at every evaluation, and what matters where many snapshots are held. A download
+    /// has no room for the first, and JavaScript numbers attributes itself.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn settled(mut self) -> Self {
-        let ids = 0..self.tables.attributes.len() as AttributeId;
-        self.tables.nested = ids.map(|id| self.attribute(id).0.contains(['.', '\\'])).collect();
+        self.tables.prepared = Prepared::new(&self.tables, Texts::whole(&self.text));
         self.tables.shrink_to_fit();
         self
     }
@@ -258,8 +272,13 @@ impl Snapshot {
     }
 
     #[inline]
+    pub(crate) fn bytes(&self, span: Span) -> &[u8] {
+        let (start, length) = (span.start as usize, span.length as usize);
+        self.text.as_bytes().get(start..start + length).unwrap_or_default()
+    }
+
     pub(crate) fn find_flag(&self, key: &str) -> Option<u32> {
-        self.tables.flag_keys.find(key, Texts::whole(&self.text))
+        self.tables.flag_keys.find_among(key, |span| self.bytes(span))
     }
 
     /// The parts of an attribute's path, from the outside in.
@@ -273,6 +292,12 @@ impl Snapshot {
 pub(crate) struct AttributePath<'a>(pub &'a str);
 
 impl<'a> AttributePath<'a> {
+    /// Whether it is nothing but the name of an attribute.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn is_name(self) -> bool {
+        !self.0.contains(['.', '\\'])
+    }
+
     /// The path's parts. Paths without a backslash, which is nearly all, are cut without copying.
     pub(crate) fn parts(self) -> impl Iterator<Item = Cow<'a, str>> {
         let mut rest = Some(self.0);

@@ -14,6 +14,8 @@ mod limits;
 pub(crate) mod load;
 pub(crate) mod model;
 pub(crate) mod names;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod prepared;
 mod read;
 mod read_condition;
 
