@@ -158,7 +158,14 @@ export function bytesByModule() {
     metafile: true,
     format: "esm",
     packages: "external",
-    external: ["./ed25519.js", "./flagstone_inlined.js", "./pins.js", "./stream.js"],
+    external: [
+      "./ed25519.js",
+      "./flagstone_inlined.js",
+      "./flagstone_tools_inlined.js",
+      "./pins.js",
+      "./stream.js",
+      "./tools.js",
+    ],
   });
   const { contents } = outputFiles[0];
   const modules = Object.entries(metafile.outputs["out.js"].inputs).map(([path, { bytesInOutput }]) => {

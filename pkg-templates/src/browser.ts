@@ -1,9 +1,9 @@
 // Browsers whose page or bundler serves the module as an asset beside this file: the smallest download, compiled as it
 // arrives.
 import { inlined, inlinedTools } from "./inlined.js";
-import { useModule, type From } from "./instance.js";
+import { useModule, type ModuleFrom } from "./instance.js";
 
-function served(url: URL, inlined: From): From {
+function served(url: URL, inlined: ModuleFrom): ModuleFrom {
   let tries = 0;
   return async () => {
     const attempt = tries++;

@@ -507,7 +507,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     return found;
   }
 
-  /** How a flag is decided, step by step. What explains is loaded when it is first asked for. */
+  /** How a flag is decided, step by step. What explains is loaded when it is first asked for; where it cannot be, there are no steps. */
   async explain(flag: KeyOf<F, unknown>, context?: EvaluationContext | AnySubject): Promise<Explanation> {
     // The same instant for both.
     let now = NaN;
@@ -519,7 +519,8 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
       const steps = await this.#hostOf().explain(found, this.#attributes(context, found), clock());
       return { details, steps: steps as ExplainedStep[] };
     } catch (error) {
-      return { details: this.#fallback(flag, undefined, "GENERAL", error), steps: [] };
+      this.#warn("TOOLS", `\`${flag}\` cannot be explained: ${reason(error)}`);
+      return { details, steps: [] };
     }
   }
 

@@ -121,11 +121,13 @@ interface Payload {
 }
 
 interface RawFlag {
-  readonly type: FlagType;
+  /** What this version does not know may be anything; such a flag is in error. */
+  readonly type: string;
   readonly variants: Readonly<Record<string, JsonValue>>;
-  /** What this version does not know may be anything. */
   readonly rules?: unknown;
 }
+
+type RawRule = { readonly id?: string } | null;
 
 /** Describes a payload's snapshot; `before` is that of the one held before. */
 export function describe(payload: string, before: Description | undefined): Description {
@@ -139,11 +141,12 @@ export function describe(payload: string, before: Description | undefined): Desc
     const [fingerprint = 0, ...numbers] = compiled.flags[index] ?? [];
     const [variants, values] = [Object.keys(named), Object.values(named)];
     for (const value of values) freeze(value);
+    const kind = type === "boolean" || type === "string" || type === "number" ? type : "json";
     const list = numbers.join();
     const reads = lists.get(list) ?? numbers;
     lists.set(list, reads);
-    const ids = Array.isArray(rules) ? rules.map((rule: { readonly id: string }) => rule.id) : [];
-    flags.set(key, { key, index, type, variants, values, rules: ids, reads, fingerprint, known: [] });
+    const ids = Array.isArray(rules) ? rules.map((rule: RawRule) => rule?.id ?? "") : [];
+    flags.set(key, { key, index, type: kind, variants, values, rules: ids, reads, fingerprint, known: [] });
     if (before !== undefined && before.flags.get(key)?.fingerprint !== fingerprint) changed.push(key);
   });
   for (const key of before?.flags.keys() ?? []) if (!flags.has(key)) changed.push(key);

@@ -155,7 +155,7 @@ export class Encoder {
       this.#at = 0;
       this.#buffer.forget();
     }
-    // The same list of numbers is the same array (see `readDescription`).
+    // The same list of numbers is the same array (see `describe`).
     if (isFull || ids !== this.#ids) {
       for (const id of this.#ids) {
         this.#words[this.#places + id] = 0;

@@ -18,6 +18,7 @@ import { verified } from "./verify.js";
 /** What went wrong. */
 export type LoadErrorCode =
   | "ENGINE"
+  | "TOOLS"
   | "FETCH"
   | "STREAM"
   | "STORAGE"
@@ -33,6 +34,7 @@ export class LoadError extends Error {
   override name = "LoadError";
   /**
    * - `ENGINE`: the engine itself, or what checks signatures, could not be loaded.
+   * - `TOOLS`: it comes uncompiled, and what compiles it could not be loaded.
    * - `FETCH`: it could not be fetched.
    * - `STREAM`: the stream of news could not be had, or broke off. The source is asked now and then instead.
    * - `STORAGE`: where the last good one is kept could not be read or written.
@@ -109,6 +111,9 @@ export class Host {
   /** What made the snapshot held, for making it again. */
   #held: Held | undefined;
   #description: Description | undefined;
+  /** What was completed here last, for one that comes again. */
+  #completed: { readonly said: string; readonly payload: Uint8Array } | undefined;
+  #isFreed = false;
   #era: object = {};
   #variables: PinnedPayload | undefined;
   /** All attributes' numbers. */
@@ -163,13 +168,14 @@ export class Host {
     const envelope = attempt("ENVELOPE", () => openEnvelope(signed));
     const variables = this.#options.variables?.apply(envelope.payload);
     const said = variables?.payload ?? envelope.payload;
-    /** The same, completed here. */
-    let completed: Uint8Array | undefined;
+    /** The same, completed here: now, or when it was asked for last. */
+    let completed = this.#completed?.said === said ? this.#completed.payload : undefined;
     for (;;) {
       const keys = this.#keys;
       const signature = await this.#verify(envelope, keys, "flagstone-snapshot+json");
       // They may have been replaced meanwhile.
       if (keys !== this.#keys) continue;
+      if (this.#isFreed) return false;
       const now = clock();
       if (this.#description === undefined && variables !== undefined && variables.unfit.length > 0) {
         throw new LoadError("VARIABLES", variables.unfit.join("; "));
@@ -178,17 +184,27 @@ export class Host {
       const taken = attempt("SNAPSHOT", () => this.#ready().take(payload, now));
       if (taken === "SAME") return false;
       if (taken === "NEW") {
-        const text = completed === undefined ? said : new TextDecoder().decode(completed);
         this.#current = undefined;
-        this.#era = this.#description = describe(text, this.#description);
+        this.#era = this.#description = this.#describe(completed === undefined ? said : decode(completed));
         this.#ids = [...this.#description.attributes.keys()];
         const { environment, audience } = this.#options;
         this.#held = { environment, audience, payload, now };
         this.#variables = variables;
         return true;
       }
-      if (completed !== undefined) throw new LoadError("ENGINE", "the engine and its tools are of two versions");
+      if (completed !== undefined) throw new LoadError("TOOLS", "the engine and its tools are of two versions");
       completed = await complete(payload);
+      this.#completed = { said, payload: completed };
+    }
+  }
+
+  #describe(payload: string): Description {
+    try {
+      return describe(payload, this.#description);
+    } catch (error) {
+      // The engine has taken it; another one takes what was held before.
+      abandon();
+      throw new LoadError("SNAPSHOT", `the snapshot cannot be described: ${String(error)}`, { cause: error });
     }
   }
 
@@ -287,6 +303,7 @@ export class Host {
   }
 
   free(): void {
+    this.#isFreed = true;
     // An engine of an earlier instance is gone already, and its place taken by something else.
     if (this.#generation !== generation) return;
     try {
@@ -359,8 +376,8 @@ async function complete(payload: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     tools = await import("./tools.js");
     await tools.load();
   } catch (error) {
-    const message = `the snapshot must be compiled here, which cannot be loaded (flagstone_tools.wasm): ${String(error)}`;
-    throw new LoadError("ENGINE", message, { cause: error });
+    const message = `the snapshot comes uncompiled, and what compiles it (flagstone_tools.wasm) cannot be loaded: ${String(error)}`;
+    throw new LoadError("TOOLS", message, { cause: error });
   }
   try {
     return await tools.complete(payload);
@@ -368,6 +385,8 @@ async function complete(payload: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     throw new LoadError("SNAPSHOT", error instanceof Error ? error.message : String(error), { cause: error });
   }
 }
+
+const decode = (text: Uint8Array): string => new TextDecoder().decode(text);
 
 /** A step of loading: an error is the envelope's fault, unless it says otherwise. */
 function attempt<T>(code: LoadErrorCode, step: () => T): T {

@@ -1,8 +1,8 @@
 // Browsers, by any bundler: the module comes as JavaScript, which each of them understands without being told.
 import { inlined, inlinedTools } from "./inlined.js";
-import { useModule, type From } from "./instance.js";
+import { useModule, type ModuleFrom } from "./instance.js";
 
-function required(file: string, inlined: From): From {
+function required(file: string, inlined: ModuleFrom): ModuleFrom {
   return async () => {
     try {
       // Required by Node.js, as by Jest for pages: its sandbox cannot import, and jsdom cannot decompress. Elsewhere one of these

@@ -8,9 +8,9 @@ interface Instance {
 }
 
 /** Where a module is to be had. */
-export type From = () => ModuleSource | Promise<ModuleSource>;
+export type ModuleFrom = () => ModuleSource | Promise<ModuleSource>;
 
-let source: From | undefined;
+let source: ModuleFrom | undefined;
 let loading: Promise<Instance> | undefined;
 let current: Instance | undefined;
 let broken = false;
@@ -19,16 +19,16 @@ let broken = false;
 export let generation = 0;
 
 /** Where what completes snapshots is to be had. */
-export let toolsSource: From | undefined;
+export let toolsSource: ModuleFrom | undefined;
 
 /** Says where to find the module, for the first client that needs it, and that which completes snapshots. */
-export function useModule(from: From, tools: From): void {
+export function useModule(from: ModuleFrom, tools: ModuleFrom): void {
   source ??= from;
   toolsSource ??= tools;
 }
 
 /** The same, for a host that brings others; once an engine is made, that one stays. */
-export function replaceModule(from: From, tools: From): void {
+export function replaceModule(from: ModuleFrom, tools: ModuleFrom): void {
   if (current !== undefined) return;
   source = from;
   toolsSource = tools;
@@ -69,7 +69,7 @@ async function instantiate(): Promise<Instance> {
 
 /** An instance of a module, wherever it comes from. */
 export async function instantiateFrom(
-  source: From,
+  source: ModuleFrom,
   imports: WebAssembly.Imports,
 ): Promise<WebAssembly.WebAssemblyInstantiatedSource> {
   let module = await source();

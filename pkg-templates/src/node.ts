@@ -1,10 +1,10 @@
 // Node.js, and what reads its conditions: the module is a file beside this one.
 import { readFile } from "node:fs/promises";
 import { inlined, inlinedTools } from "./inlined.js";
-import type { From } from "./instance.js";
+import type { ModuleFrom } from "./instance.js";
 import { server, useRuntime } from "./runtime.js";
 
-function file(url: URL, inlined: From): From {
+function file(url: URL, inlined: ModuleFrom): ModuleFrom {
   return async () => {
     try {
       return await readFile(url);

@@ -1,5 +1,5 @@
 // What differs between the places where the package runs; each entry point says it once.
-import { useModule, type From } from "./instance.js";
+import { useModule, type ModuleFrom } from "./instance.js";
 import { webStorage, type SnapshotStorage } from "./storage.js";
 
 /** Where a client runs. */
@@ -58,7 +58,7 @@ function found(): Runtime {
 }
 
 /** Says where this is, and where to find the modules for the first client that needs them. */
-export function useRuntime(from: Runtime, module: From, tools: From): void {
+export function useRuntime(from: Runtime, module: ModuleFrom, tools: ModuleFrom): void {
   current ??= from;
   useModule(module, tools);
 }

@@ -3,6 +3,7 @@
 import { Engine, readText, type Exports } from "./engine.js";
 import type { Pins, Subject } from "./host.js";
 import { exports, instantiateFrom, toolsSource } from "./instance.js";
+import { within } from "./timer.js";
 
 /** A snapshot that was taken. */
 export interface Held {
@@ -31,40 +32,43 @@ class ToolsEngine extends Engine<ToolsExports> {
   }
 
   explain(flag: number, now: number): unknown {
-    this.exports.explain(this.at, flag, now);
+    if (this.exports.explain(this.at, flag, now) === 0) throw new Error("there is nothing to explain");
     return JSON.parse(this.read());
   }
 
-  /** Has it know what the client's engine knows. */
-  likeness(): void {
+  /** Has it know regular expressions only if the client's engine does. */
+  matchPatterns(): void {
     if (exports().patterns() === 0) this.exports.withoutPatterns(this.at);
   }
 }
 
 let loading: Promise<WebAssembly.Module> | undefined;
-let explainer: { readonly of: Held; readonly engine: ToolsEngine } | undefined;
+let explainer: { readonly of: Held; readonly engine: Promise<ToolsEngine> } | undefined;
 
-/** An engine in an instance of its own. */
-async function makeEngine(environment: string, audience: string): Promise<ToolsEngine> {
-  if (toolsSource === undefined) throw new Error("the host did not say where flagstone_tools.wasm is");
+/** How long the module may take to come, in milliseconds. */
+const PATIENCE = 30_000;
+
+/** Loads the module, unless that has been done. */
+export async function load(): Promise<WebAssembly.Module> {
+  if (toolsSource === undefined) throw new Error("the host did not say where it is");
+  // The instance that comes with it is not used.
   loading ??= instantiateFrom(toolsSource, { js: { number: Number } }).then(({ module }) => module);
-  let module: WebAssembly.Module;
   try {
-    module = await loading;
+    if (!(await within(PATIENCE, loading))) throw new Error(`no answer for ${PATIENCE / 1000} seconds`);
+    return await loading;
   } catch (error) {
     // So that the next one tries again.
     loading = undefined;
     throw error;
   }
-  const number = (place: number, length: number): number => Number(readText(made.memory, place, length));
-  const instance = await WebAssembly.instantiate(module, { js: { number } });
-  const made = instance.exports as unknown as ToolsExports;
-  return new ToolsEngine(made, environment, audience);
 }
 
-/** Makes sure that they can be had. */
-export async function load(): Promise<void> {
-  await makeEngine("", "");
+/** An engine in an instance of its own. */
+async function makeEngine(environment: string, audience: string): Promise<ToolsEngine> {
+  const number = (place: number, length: number): number => Number(readText(made.memory, place, length));
+  const instance = await WebAssembly.instantiate(await load(), { js: { number } });
+  const made = instance.exports as unknown as ToolsExports;
+  return new ToolsEngine(made, environment, audience);
 }
 
 /**
@@ -77,22 +81,25 @@ export async function complete(payload: Uint8Array): Promise<Uint8Array<ArrayBuf
   return (await makeEngine("", "")).complete(payload);
 }
 
+async function makeExplainer({ environment, audience, payload, now }: Held): Promise<ToolsEngine> {
+  const engine = await makeEngine(environment, audience);
+  engine.matchPatterns();
+  if (engine.take(payload, now) !== "NEW") throw new Error("the engine and its tools are of two versions");
+  return engine;
+}
+
 /** The steps of the precedence for a flag, by its number, as `ExplainedStep` is serialised. */
 export async function explain(held: Held, pins: Pins, subject: Subject, flag: number, now: number): Promise<unknown> {
-  if (explainer?.of !== held) {
-    const engine = await makeEngine(held.environment, held.audience);
-    engine.likeness();
-    engine.take(held.payload, held.now);
-    explainer = { of: held, engine };
-  }
-  const { engine } = explainer;
+  if (explainer?.of !== held) explainer = { of: held, engine: makeExplainer(held) };
+  const mine = explainer;
   try {
+    const engine = await mine.engine;
     engine.pin(pins);
     engine.write(subject);
     return engine.explain(flag, now);
   } catch (error) {
     // It may be broken.
-    explainer = undefined;
+    if (explainer === mine) explainer = undefined;
     throw error;
   }
 }

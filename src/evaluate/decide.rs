@@ -520,10 +520,7 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
         let mut truth = empty;
         while at < end && truth != !empty {
             truth = join(truth, self.condition(at, owner));
-            at = match self.snapshot.tables.conditions[at as usize] {
-                Condition::All { end } | Condition::Any { end } | Condition::Not { end } => end,
-                Condition::Segment(_) | Condition::Test(..) => at + 1,
-            };
+            at = self.snapshot.tables.conditions[at as usize].end(at);
         }
         truth
     }

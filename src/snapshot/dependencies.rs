@@ -149,11 +149,7 @@ impl<'s> Dependencies<'s> {
 
     fn condition(&mut self, at: u32, found: &mut Dependence) {
         let conditions = &self.snapshot.tables.conditions;
-        let end = match conditions[at as usize] {
-            Condition::All { end } | Condition::Any { end } | Condition::Not { end } => end,
-            Condition::Segment(_) | Condition::Test(..) => at + 1,
-        };
-        for at in at..end {
+        for at in at..conditions[at as usize].end(at) {
             match conditions[at as usize] {
                 Condition::Segment(id) => found.add(self.segment(usize::from(id))),
                 Condition::Test(attribute, operator) => {

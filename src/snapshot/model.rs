@@ -69,7 +69,7 @@ pub(crate) struct Flag {
 
 impl Flag {
     /// What is needed to kill, disable or pin a flag, which serves `off` by default.
-    pub(crate) fn gate(key: Span, variants: Slice, off: VariantId, salt: Span, gate: Gate) -> Self {
+    pub(crate) fn gated(key: Span, variants: Slice, off: VariantId, salt: Span, gate: Gate) -> Self {
         Flag {
             key,
             source: Span::default(),
@@ -330,6 +330,18 @@ pub(crate) enum Condition {
     },
     Segment(u16),
     Test(AttributeId, Operator),
+}
+
+impl Condition {
+    /// Where the condition and its parts end, which begin at `at`.
+    #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
+    pub(crate) fn end(self, at: u32) -> u32 {
+        match self {
+            Condition::All { end } | Condition::Any { end } | Condition::Not { end } => end,
+            Condition::Segment(_) | Condition::Test(..) => at + 1,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

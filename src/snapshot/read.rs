@@ -10,7 +10,7 @@ use crate::evaluate::version::Version;
 use crate::number::decimal;
 
 /// The largest document that is read, in bytes.
-const MAX_BYTES: usize = 64 << 20;
+pub(super) const MAX_BYTES: usize = 64 << 20;
 /// The largest version, and the largest whole number that JavaScript counts to: 2^53 − 1.
 pub(super) const MAX_WHOLE: i64 = (1 << 53) - 1;
 /// The last instant of the year 9999.
@@ -321,7 +321,7 @@ impl<'d> Loader<'d> {
             (by, _) => Gate::Killed(document.span(by)),
         };
         let salt = self.salt(document.needed(salt, id, "salt"));
-        Flag { source: document.source(id), kind, unsupported, ..Flag::gate(key, variants, off, salt, gate) }
+        Flag { source: document.source(id), kind, unsupported, ..Flag::gated(key, variants, off, salt, gate) }
     }
 
     /// Reads the rest of a flag.

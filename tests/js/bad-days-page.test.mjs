@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, before, beforeEach, test } from "node:test";
 import { FlagstoneClient } from "../../pkg/node.js";
+import * as tools from "../../pkg/tools.js";
 import { launch, serve } from "./support/browser.mjs";
 import { gated, good, PORTAL, status, tagged } from "./support/origin.mjs";
 import { boolean, envelope, flags, keyPair, snapshot } from "./support/sign.mjs";
@@ -253,6 +254,29 @@ test("no copy of the engine can be had, until it can", async (test) => {
   }
 });
 
+test("what compiles cannot be had: what comes compiled is served", async (test) => {
+  const { payload } = JSON.parse(signed({ version: 7 }));
+  const compiled = new TextDecoder().decode(await tools.complete(new TextEncoder().encode(payload)));
+  const right = serveOtherwise(test, {
+    "flagstone_tools.wasm": status(404),
+    "flagstone_tools_inlined.js": status(404),
+  });
+  const page = await open(test);
+  await begin(page);
+  assertDefaults(await look(page), "ERROR", "TOOLS", /comes uncompiled, and what compiles it \(flagstone_tools\.wasm\)/);
+  answer = good(envelope(compiled, production));
+  const other = await open(test);
+  await begin(other, { bootstrap: good5 });
+  await has(other, "READY");
+  const seen = await look(other);
+  assert.deepEqual([seen.version, seen.value], [7, true]);
+  assert.deepEqual(await other.evaluate(async () => (await window.flags.explain("flag", {})).steps), []);
+  right();
+  const steps = await other.evaluate(async () => (await window.flags.explain("flag", {})).steps);
+  assert.equal(steps.at(-1).step, "default");
+  assert.deepEqual(other.uncaught, []);
+});
+
 test("an engine that takes its time holds up no page", async (test) => {
   const gate = gated((request, response) =>
     response.writeHead(200, { "content-type": "application/wasm" }).end(readFileSync(join(pkg, "flagstone_bg.wasm"))),
@@ -429,6 +453,7 @@ test("two tabs: the newer snapshot stays, whoever writes last", async (test) => 
   answer = slow;
   // Of its own address, for one that is being asked for is waited for.
   await begin(other, { startTimeout: 10, source: "/client.json?tab=other" });
+  while (requests.length === 0) await new Promise((later) => setTimeout(later, 5));
   answer = good(signed({ version: 6 }));
   await begin(one);
   slow.release();

@@ -59,8 +59,8 @@ pub(super) fn snapshots(seed: u64) -> Vec<Generated> {
             let questions = questions(flags);
             // As it is published, and as somebody else wrote it: browsers then compile it.
             let payload = match audience {
-                Audience::Server => complete(&payload.to_string()).expect("it is a snapshot's"),
-                Audience::Client => payload.to_string(),
+                Audience::Client => complete(&payload.to_string()).expect("it is a snapshot's"),
+                Audience::Server => payload.to_string(),
             };
             Generated { audience, questions, payload }
         })

@@ -6,7 +6,8 @@
 //!
 //! The tables of `model.rs` travel as one stream of bytes in base64url, in the order in which the reader of documents fills
 //! them. A record's own runs follow it, so that they lie where they should however they are read; what refers to another
-//! place is a number, which the reader makes sure exists.
+//! place is a number, which the reader makes sure exists. That prerequisites and segments go in no circles it does not: the
+//! publisher has, and a stream is trusted as far as who signed it; what would come of one is a trap.
 //!
 //! | | |
 //! |---|---|

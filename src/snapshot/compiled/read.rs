@@ -3,10 +3,14 @@
 use super::{FORMAT, MEMBER};
 use crate::Timestamp;
 use crate::evaluate::network::Network;
+#[cfg(feature = "regex")]
+use crate::evaluate::pattern::MAX_INSTRUCTIONS;
 use crate::evaluate::version::Version;
 use crate::snapshot::base64url;
-use crate::snapshot::load::{Audience, Snapshot, Tables};
+use crate::snapshot::load::{ALL, Audience, Snapshot, Tables};
 use crate::snapshot::model::*;
+use crate::snapshot::names::Texts;
+use crate::snapshot::read_condition::MAX_CONDITION_DEPTH;
 use xxhash_rust::xxh3::xxh3_64;
 
 impl Snapshot {
@@ -44,6 +48,7 @@ fn read(payload: &str, lacks_patterns: bool) -> Option<(Snapshot, String)> {
         pool: String::new(),
         lacking: None,
         segments: 0,
+        depth: 0,
         #[cfg(feature = "regex")]
         programs: Vec::new(),
         is_at_fault: false,
@@ -83,6 +88,8 @@ struct Reader<'p> {
     lacking: Option<Span>,
     /// How many segments there are.
     segments: u32,
+    /// In how many conditions the one at hand lies.
+    depth: u32,
     #[cfg(feature = "regex")]
     programs: Vec<Slice>,
     is_at_fault: bool,
@@ -223,12 +230,6 @@ impl<'p> Reader<'p> {
         Span { start, length }
     }
 
-    fn text(&self, span: Span) -> &'p str {
-        self.payload
-            .get(span.start as usize..(span.start as usize).saturating_add(span.length as usize))
-            .unwrap_or_default()
-    }
-
     #[inline(never)]
     fn inline(&mut self) -> String {
         let length = self.number() as usize;
@@ -268,8 +269,11 @@ impl<'p> Reader<'p> {
     fn hashes(&mut self) -> Slice {
         let start = self.tables.hashes.len();
         let span = self.span();
-        let bytes = base64url::decode(self.text(span)).unwrap_or_default();
-        self.tables.hashes.extend(bytes.as_chunks().0.iter().map(|&hash| u64::from_be_bytes(hash)));
+        let texts = Texts { document: self.payload, unescaped: &self.pool };
+        let bytes = base64url::decode(texts.get(span)).unwrap_or_else(|| vec![0]);
+        let (hashes, rest) = bytes.as_chunks();
+        self.is_at_fault |= !rest.is_empty();
+        self.tables.hashes.extend(hashes.iter().map(|&hash| u64::from_be_bytes(hash)));
         Slice::from(start, &self.tables.hashes)
     }
 
@@ -331,7 +335,7 @@ impl Reader<'_> {
             1 => Gate::Disabled,
             _ => Gate::Killed(self.span()),
         };
-        let mut flag = Flag::gate(key, variants, off, salt, gate);
+        let mut flag = Flag::gated(key, variants, off, salt, gate);
         flag.unsupported = self.optional(Self::span);
         if flag.unsupported.is_some() {
             return flag;
@@ -418,6 +422,8 @@ impl Reader<'_> {
             let bound = Bound { variant: reader.variant(variants), below: reader.number() };
             reader.tables.bounds.push(bound);
         });
+        // So that every position has its part.
+        self.is_at_fault |= self.tables.bounds[start..].last().is_none_or(|last| last.below != ALL);
         Share::Split(Slice::from(start, &self.tables.bounds))
     }
 
@@ -445,9 +451,13 @@ impl Reader<'_> {
         let kind = self.byte();
         let condition = match kind {
             0..=2 => {
-                self.each(|reader| {
+                let parts = self.number();
+                self.is_at_fault |= (kind == 2 && parts != 1) || self.depth == MAX_CONDITION_DEPTH;
+                self.depth += 1;
+                self.times(parts, |reader| {
                     reader.condition();
                 });
+                self.depth -= 1;
                 let end = self.tables.conditions.len() as u32;
                 match kind {
                     0 => Condition::All { end },
@@ -483,8 +493,8 @@ impl Reader<'_> {
             8 => self.patterns(),
             9 => Operator::Number(self.compare(), self.double()),
             10 => Operator::Date(self.compare(), self.signed()),
-            11 => Operator::Version(self.compare(), self.versions().start),
-            12 => Operator::VersionRange(VersionRange { ends: self.versions(), prereleases_of: self.versions() }),
+            11 => Operator::Version(self.compare(), self.some_versions().start),
+            12 => Operator::VersionRange(VersionRange { ends: self.some_versions(), prereleases_of: self.versions() }),
             13 => Operator::IncludesAny(self.operands()),
             14 => Operator::IncludesAll(self.operands()),
             15 => {
@@ -523,6 +533,12 @@ impl Reader<'_> {
             3 => Compare::GreaterOrEqual,
             _ => Compare::Greater,
         }
+    }
+
+    fn some_versions(&mut self) -> Slice {
+        let versions = self.versions();
+        self.is_at_fault |= versions.is_empty();
+        versions
     }
 
     #[inline(never)]
@@ -568,7 +584,9 @@ impl Reader<'_> {
             };
             reader.tables.instructions.push(instruction);
         });
-        self.programs.push(Slice::from(start, &self.tables.instructions));
+        let program = Slice::from(start, &self.tables.instructions);
+        self.is_at_fault |= program.of(&self.tables.instructions).len() > MAX_INSTRUCTIONS;
+        self.programs.push(program);
     }
 }
 
@@ -585,7 +603,7 @@ impl Reader<'_> {
     fn program(&mut self) {
         self.each(|reader| {
             let ranges = reader.number();
-            reader.times(if ranges == 0 { 3 } else { 1 + 2 * ranges }, |reader| {
+            reader.times(if ranges == 0 { 3 } else { ranges.saturating_mul(2).saturating_add(1) }, |reader| {
                 reader.number();
             });
         });

@@ -3,6 +3,7 @@
 use super::{FORMAT, MEMBER};
 use crate::Timestamp;
 use crate::number::decimal;
+use crate::snapshot::base64url;
 use crate::snapshot::dependencies::Dependencies;
 use crate::snapshot::json::{Document, quoted};
 use crate::snapshot::load::{Audience, Snapshot, SnapshotError, Tables};
@@ -32,7 +33,9 @@ fn without_member(payload: &str) -> String {
     let cut = || {
         let document = Document::parse(payload).ok()?;
         let (name, value) = document.members(document.root()).find(|&(name, _)| document.text(name) == "compiled")?;
-        let (before, value) = (payload.get(..name.start as usize - 1)?.trim_end(), document.source(value));
+        // Where it is written with escapes, it stands elsewhere.
+        let before = payload.get(..name.start as usize - 1).filter(|before| before.len() + 10 < payload.len())?;
+        let (before, value) = (before.trim_end(), document.source(value));
         let after = &payload[(value.start + value.length) as usize..];
         Some(match before.strip_suffix(',') {
             Some(before) => [before, after].concat(),
@@ -47,7 +50,9 @@ impl Snapshot {
     pub(crate) fn completed(&self) -> String {
         let document = self.document().trim_end();
         let document = document.strip_suffix('}').unwrap_or(document).trim_end();
-        let stream = Writer { snapshot: self, tables: &self.tables, document, bytes: Vec::new(), end: 0 }.stream();
+        let tables = &self.tables;
+        let programs = programs_of(tables);
+        let stream = Writer { snapshot: self, tables, programs, document, bytes: Vec::new(), end: 0 }.stream();
         let expires = self.expires().map(|expires| [",\"expires\":", &instant(expires)].concat()).unwrap_or_default();
         let attributes = (0..self.tables.attributes.len()).map(|id| {
             let parts = self.attribute(id as AttributeId).parts();
@@ -70,7 +75,7 @@ impl Snapshot {
             ",\"flags\":",
             &list(flags),
             ",\"tables\":\"",
-            &base64url(&stream),
+            &base64url::encode(&stream),
             "\"}}",
         ];
         members.concat()
@@ -85,21 +90,11 @@ fn list(items: impl Iterator<Item = String>) -> String {
     ["[", &items.collect::<Vec<_>>().join(","), "]"].concat()
 }
 
-/// Here, for what completes documents in browsers brings no library.
-fn base64url(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().chain(&[0, 0]).take(3).fold(0, |bits, &byte| bits << 8 | usize::from(byte));
-        let characters = [18, 12, 6, 0].map(|shift| char::from(ALPHABET[bits >> shift & 63]));
-        text.extend(&characters[..=chunk.len()]);
-    }
-    text
-}
-
 struct Writer<'s> {
     snapshot: &'s Snapshot,
     tables: &'s Tables,
+    /// Each program once.
+    programs: Vec<(u32, u32)>,
     /// The document up to the member.
     document: &'s str,
     bytes: Vec<u8>,
@@ -122,7 +117,7 @@ impl<'s> Writer<'s> {
         self.span(snapshot.hash_salt);
         self.run(&tables.attributes.spans, |writer, &path| writer.span(path));
         self.number(tables.segments.len());
-        self.run(&programs_of(tables), |writer, &(start, end)| writer.program(Slice { start, end }));
+        self.run(&self.programs.clone(), |writer, &(start, end)| writer.program(Slice { start, end }));
         for segment in &tables.segments {
             self.span(segment.name);
             self.optional(segment.unsupported, Self::span);
@@ -213,8 +208,10 @@ impl<'s> Writer<'s> {
     /// The text that they stand in, in the document.
     fn hashes(&mut self, hashes: Slice) {
         let texts = &self.tables.hash_texts;
-        let text = texts.binary_search_by_key(&hashes.start, |&(start, _)| start).map(|index| texts[index].1);
-        self.span(if hashes.is_empty() { Span::default() } else { text.unwrap_or_default() });
+        // The last one from there on: those before it are empty.
+        let after = texts.partition_point(|&(start, _)| start <= hashes.start);
+        let text = texts[..after].last().filter(|_| !hashes.is_empty());
+        self.span(text.map_or(Span::default(), |&(_, text)| text));
     }
 
     fn keys(&mut self, keys: Keys) {
@@ -339,7 +336,7 @@ impl<'s> Writer<'s> {
         let (mut parts, mut part) = (Vec::new(), at + 1);
         while part < end {
             parts.push(part);
-            part = end_of(conditions, part);
+            part = conditions[part as usize].end(part);
         }
         self.run(&parts, |writer, &part| writer.condition(part));
     }
@@ -387,8 +384,8 @@ impl<'s> Writer<'s> {
                 self.spans(test.texts);
             }
             Operator::Matches(programs) => {
-                let known = programs_of(tables);
                 self.run(programs.of(&tables.programs), |writer, program| {
+                    let known = &writer.programs;
                     writer.number(known.binary_search(&(program.start, program.end)).unwrap_or_default());
                 });
             }
@@ -454,14 +451,6 @@ impl<'s> Writer<'s> {
                 }
             }
         });
-    }
-}
-
-/// Where a condition and its parts end.
-fn end_of(conditions: &[Condition], at: u32) -> u32 {
-    match conditions[at as usize] {
-        Condition::All { end } | Condition::Any { end } | Condition::Not { end } => end,
-        Condition::Segment(_) | Condition::Test(..) => at + 1,
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 use super::{pattern, version_range};
 use crate::Timestamp;
 use crate::snapshot::load::ALL;
-use crate::snapshot::read::MAX_WHOLE;
+use crate::snapshot::read::{MAX_BYTES, MAX_WHOLE};
 use crate::snapshot::{Audience, FlagType, Snapshot};
 
 /// What a snapshot says about itself.
@@ -89,12 +89,13 @@ pub fn compile(definitions: &Definitions, state: &State, options: &Options) -> R
     let compiler = Compiler { definitions: &applied, state, options, hashed: false, patterns: BTreeMap::new() };
     let payload = compiler.document().to_string();
     // What no engine would load is never published, whatever the checks above overlooked.
-    let snapshot = Snapshot::from_payload(payload).map_err(|error| {
-        let message = format!("the engine refuses the snapshot: {error}");
-        problems.push(Problem::new(Severity::Error, &Path::default(), message, None));
-        problems
-    })?;
-    Ok(snapshot.completed())
+    let message = match Snapshot::from_payload(payload).map(|snapshot| snapshot.completed()) {
+        Ok(payload) if payload.len() <= MAX_BYTES => return Ok(payload),
+        Ok(_) => "with what browsers evaluate, the snapshot has more than 64 MiB, which no engine loads".to_owned(),
+        Err(error) => format!("the engine refuses the snapshot: {error}"),
+    };
+    problems.push(Problem::new(Severity::Error, &Path::default(), message, None));
+    Err(problems)
 }
 
 impl Options {
