@@ -3,6 +3,7 @@
 #![doc = include_str!("FORMAT.md")]
 
 mod base64url;
+#[cfg(any(feature = "compiler", all(feature = "wasm", target_arch = "wasm32")))]
 mod compiled;
 #[cfg(feature = "definitions")]
 pub mod definitions;

@@ -19,7 +19,7 @@
 //! The stream begins with [`FORMAT`], the hash of the document up to the member (XXH3, eight bytes) and how long that is. What
 //! has another format, or belongs to another document, for somebody edited it, is not read; then the document is.
 
-#[cfg(any(test, all(feature = "wasm", target_arch = "wasm32")))]
+#[cfg(any(all(test, feature = "definitions"), all(feature = "wasm", target_arch = "wasm32")))]
 mod read;
 #[cfg(feature = "compiler")]
 mod write;
