@@ -255,6 +255,7 @@ mod tests {
         }
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     #[test]
     fn what_is_read_where_it_is_is_hashed_the_same() {
         let text: String = ('\u{1}'..='\u{7f}').cycle().take(400).collect();
