@@ -126,7 +126,9 @@ impl Simulator<'_> {
         }
         let (mut same, mut leap) = (now, self.interval);
         while same < limit {
-            let stretch = self.changes(guard.metric(), same).map_or(Timestamp::MAX, |next| self.tick(next));
+            // What changes between two looks ends the stretch with the first of them.
+            let before = |next| if self.tick(next) > next { self.tick(next).plus_millis(-self.interval) } else { next };
+            let stretch = self.changes(guard.metric(), same).map_or(Timestamp::MAX, before);
             let stretch = stretch.max(same.plus_millis(self.interval));
             let mut other = same.plus_millis(leap).min(stretch);
             if differs(other) {

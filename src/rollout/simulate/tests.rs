@@ -482,6 +482,31 @@ proptest! {
     }
 }
 
+/// At 10:10 the evidence would be gone again.
+#[test]
+fn the_last_look_before_a_value_changes_counts() {
+    let plan = plan(json!({
+        "flags": ["f"],
+        "interval": "5m",
+        "roles": {"product": ["ana"]},
+        "traffic": {"usersPerDay": 1_000},
+        "metrics": {"people": {"query": "p{{window}}"}},
+        "triggers": [{"metric": "people", "sampleRatio": {"falsePositiveRate": "1%", "after": "3m"}, "do": "rollback"}],
+        "steps": [
+            {"name": "step 0", "percent": 33, "soak": "0", "requires": [{"approval": "product"}]},
+            {"percent": 100, "soak": "0", "requires": [{"approval": "product"}]},
+        ],
+    }));
+    let events = json!({"events": [
+        {"at": "2537s", "metric": "people", "part": "value", "value": 0.05},
+        {"step": "step 0", "after": "0s", "hold": "Odd"},
+        {"at": "7517s", "metric": "people", "part": "value", "value": 0.45},
+    ]});
+    let turned = simulate(&plan, scenario(&plan, &events.to_string()));
+    let [rollback] = turned.rollbacks.as_slice() else { panic!("{:#?}", turned.moments) };
+    assert_eq!(rollback.at, at(START).plus_millis(125 * 60_000));
+}
+
 #[test]
 fn of_several_signals_the_one_that_turned_it_back_counts() {
     let plan = plan(json!({
