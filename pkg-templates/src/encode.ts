@@ -143,6 +143,8 @@ export class Encoder {
     for (const id of ids) {
       const attribute = readAttribute(context, paths[id] ?? []);
       if (turn !== this.#turn) return false;
+      // That code may have had the memory grow, for another client.
+      this.#look();
       this.#put(id, attribute);
     }
     return true;

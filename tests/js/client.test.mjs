@@ -284,6 +284,21 @@ test("a getter may evaluate flags itself", () => {
   assert.equal(client.details("targeted", false, context).flagMetadata.rule, "plan");
 });
 
+test("a context whose own code makes the module's memory grow", async () => {
+  const other = await start(signed({ version: 8, flags }));
+  for (const megabytes of [4, 16, 48]) {
+    const context = {
+      ...user,
+      get staff() {
+        other.boolean("targeted", false, { groups: ["x".repeat(megabytes << 20)] });
+        return true;
+      },
+    };
+    assert.equal(client.boolean("targeted", false, context), true);
+  }
+  await other.close();
+});
+
 test("a context that is too large serves the default", () => {
   const context = { targetingKey: "user-1", groups: new Array(2 ** 27) };
   const details = client.details("targeted", true, context);
