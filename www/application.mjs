@@ -73,7 +73,6 @@ export async function runApplication(guards, commands) {
       clearInterval(timer);
       server.closeAllConnections();
       server.close();
-      return client.close();
     },
   };
 }

@@ -448,7 +448,7 @@ if (isCheck) {
   console.log("Both answer.");
   await watchItTurnBack();
   close();
-  for (const one of [controller, prometheus, dashboard, application]) await one.close();
+  for (const one of [controller, prometheus, dashboard, application, client]) await one.close();
 } else {
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(0));
   for (const { failed } of [controller, prometheus]) failed.catch((error) => console.error(error.message));
