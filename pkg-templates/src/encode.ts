@@ -40,7 +40,9 @@ const OBJECT = Symbol("object");
 export function readAttribute(context: unknown, path: readonly string[]): Attribute {
   try {
     let value = context;
-    for (const name of path) {
+    // By number: an iterator would take as long as what it gives.
+    for (let index = 0; index < path.length; index++) {
+      const name = path[index] ?? "";
       if (typeof value !== "object" || value === null || Array.isArray(value) || !Object.hasOwn(value, name)) {
         return undefined;
       }
@@ -140,7 +142,8 @@ export class Encoder {
   /** The same, out of a context; false where its own code had others written meanwhile. */
   encodeFrom(ids: readonly number[], paths: readonly (readonly string[])[], context: unknown): boolean {
     const turn = this.#begin(ids);
-    for (const id of ids) {
+    for (let index = 0; index < ids.length; index++) {
+      const id = ids[index] ?? 0;
       const attribute = readAttribute(context, paths[id] ?? []);
       if (turn !== this.#turn) return false;
       // That code may have had the memory grow, for another client.

@@ -15,6 +15,7 @@
 //! | text of the document | how far from the end of the text before it, as a whole number that may be negative, and its bytes; texts that stand in the document with escapes stand without them in a pool, as if it followed the document |
 //! | run | how many, then each |
 //! | what may be absent | 0, or 1 and what it is |
+//! | condition of a rule or segment | likewise; or 2 and the number of an earlier condition, which is the same |
 //!
 //! The stream begins with [`FORMAT`], the hash of the document up to the member (XXH3, eight bytes) and how long that is. What
 //! has another format, or belongs to another document, for somebody edited it, is not read; then the document is.
@@ -31,6 +32,6 @@ mod tests;
 pub use write::complete;
 
 /// Another one, whenever streams change.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 /// What comes between the document and what was compiled from it.
 const MEMBER: &str = ",\"compiled\":{";

@@ -206,10 +206,14 @@ impl<'p> Reader<'p> {
 
     /// A number of something of which there are so many.
     #[inline(never)]
-    fn index(&mut self, count: usize) -> u16 {
+    fn place(&mut self, count: usize) -> u32 {
         let number = self.number();
         self.is_at_fault |= number as usize >= count;
-        number as u16
+        number
+    }
+
+    fn index(&mut self, count: usize) -> u16 {
+        self.place(count) as u16
     }
 
     #[inline(never)]
@@ -311,13 +315,7 @@ impl Reader<'_> {
         if unsupported.is_some() {
             return Segment { unsupported, ..nobody };
         }
-        Segment {
-            by: self.attribute(),
-            include: self.keys(),
-            exclude: self.keys(),
-            when: self.optional(Self::condition),
-            ..nobody
-        }
+        Segment { by: self.attribute(), include: self.keys(), exclude: self.keys(), when: self.when(), ..nobody }
     }
 
     fn flag_record(&mut self, flags: u32) -> Flag {
@@ -354,8 +352,7 @@ impl Reader<'_> {
         }
         let start = self.tables.rules.len();
         self.each(|reader| {
-            let rule =
-                Rule { id: Span::default(), when: reader.optional(Self::condition), serve: reader.serve(variants) };
+            let rule = Rule { id: Span::default(), when: reader.when(), serve: reader.serve(variants) };
             reader.tables.rules.push(rule);
         });
         flag.rules = Slice::from(start, &self.tables.rules);
@@ -367,8 +364,7 @@ impl Reader<'_> {
     fn screens(&mut self, flag: &mut Flag, flags: u32) {
         let start = self.tables.prerequisites.len();
         self.each(|reader| {
-            let flag = reader.number();
-            reader.is_at_fault |= flag >= flags;
+            let flag = reader.place(flags as usize);
             let start = reader.tables.variant_ids.len();
             reader.each(|reader| {
                 let variant = reader.number() as VariantId;
@@ -442,6 +438,15 @@ impl Reader<'_> {
 
 /// Conditions.
 impl Reader<'_> {
+    /// What a rule or a segment asks for: its own, or that of one before it.
+    fn when(&mut self) -> Option<u32> {
+        match self.byte() {
+            0 => None,
+            1 => Some(self.condition()),
+            _ => Some(self.place(self.tables.conditions.len())),
+        }
+    }
+
     /// A condition, and where it went.
     fn condition(&mut self) -> u32 {
         let at = self.tables.conditions.len();

@@ -74,7 +74,7 @@ fn without_regular_expressions_flags_that_have_them_are_errors() {
 fn hashes_are_found_where_they_stand() {
     let snapshot = |list: &str| {
         let payload = format!(
-            r#"{{"schema":1,"environment":"e","audience":"server","version":1,"created":"2026-11-21T12:00:00Z","hashSalt":"s",
+            r#"{{"schema":1,"environment":"e","audience":"server","version":1,"created":"2026-11-21T12:00:00Z","expires":"2027-11-21T12:00:00Z","hashSalt":"s",
             "flags":{{"f":{{"type":"boolean","variants":{{"on":true,"off":false}},"off":"off","salt":"s",
             "deny":{{"keys":{{"hashed":""}}}},"exclude":{{"keys":{{"hashed":"{list}"}}}},"default":"on"}}}}}}"#
         );
@@ -136,4 +136,38 @@ fn no_stream_breaks_what_reads_it() {
         assert!(Snapshot::from_completed(cut, false).is_err());
     }
     assert!(read > 0, "some changes say something else");
+}
+
+#[test]
+fn what_many_rules_ask_for_is_read_once() {
+    let flag = |salt: &str| {
+        format!(
+            r#"{{"requires":["equals","greaterThan","hashed","inHashed"],"type":"boolean","variants":{{"on":true,"off":false}},
+            "off":"off","salt":"{salt}","rules":[
+            {{"id":"a","when":{{"all":[{{"attribute":"plan","equals":"pro"}},{{"attribute":"age","greaterThan":17}}]}},"serve":"on"}},
+            {{"id":"b","when":{{"attribute":"email","inHashed":{{"types":["string"],"hashed":"AAAAAAAAAAEAAAAAAAAAAg"}}}},"serve":"on"}}
+            ],"default":"off"}}"#
+        )
+    };
+    let payload = format!(
+        r#"{{"schema":1,"environment":"e","audience":"client","version":1,"created":"2026-11-21T12:00:00Z","expires":"2027-11-21T12:00:00Z","hashSalt":"s",
+        "flags":{{"f":{},"g":{}}}}}"#,
+        flag("f"),
+        flag("g")
+    );
+    let (read, compiled) = both(&complete(&payload).unwrap());
+    let when = |snapshot: &Snapshot| snapshot.tables.rules.iter().map(|rule| rule.when).collect::<Vec<_>>();
+    assert_eq!(when(&read), [Some(0), Some(3), Some(4), Some(7)]);
+    // But for hashes, which are made with the flag's key.
+    assert_eq!(when(&compiled), [Some(0), Some(3), Some(0), Some(4)]);
+    assert_eq!(compiled.tables.conditions.len(), 5);
+    let adult = Context::new("u").with("plan", "pro").with("age", 18);
+    for context in [adult.clone(), adult.with("age", 17)] {
+        for flag in [0, 1] {
+            let decide = |snapshot: &Snapshot| {
+                format!("{:?}", snapshot.decide_watched(flag, &context, Timestamp::from_millis(0), Pins::NONE))
+            };
+            assert_eq!(decide(&compiled), decide(&read));
+        }
+    }
 }

@@ -8,6 +8,7 @@ use crate::snapshot::dependencies::Dependencies;
 use crate::snapshot::json::{Document, quoted};
 use crate::snapshot::load::{Audience, Snapshot, SnapshotError, Tables};
 use crate::snapshot::model::*;
+use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Adds to a snapshot's payload what browsers evaluate, as `compile` has done with those that it writes: the member `compiled` of [the format](crate::snapshot#the-snapshot-format). Payloads without it do as well,
@@ -52,7 +53,9 @@ impl Snapshot {
         let document = document.strip_suffix('}').unwrap_or(document).trim_end();
         let tables = &self.tables;
         let programs = programs_of(tables);
-        let stream = Writer { snapshot: self, tables, programs, document, bytes: Vec::new(), end: 0 }.stream();
+        let (bytes, known) = (Vec::new(), HashMap::new());
+        let stream =
+            Writer { snapshot: self, tables, programs, known, conditions: 0, document, bytes, end: 0 }.stream();
         let expires = self.expires().map(|expires| [",\"expires\":", &instant(expires)].concat()).unwrap_or_default();
         let attributes = (0..self.tables.attributes.len()).map(|id| {
             let parts = self.attribute(id as AttributeId).parts();
@@ -95,6 +98,10 @@ struct Writer<'s> {
     tables: &'s Tables,
     /// Each program once.
     programs: Vec<(u32, u32)>,
+    /// Conditions that may be shared, by their text: their numbers, as the stream counts.
+    known: HashMap<&'s str, u32>,
+    /// How many conditions were written.
+    conditions: u32,
     /// The document up to the member.
     document: &'s str,
     bytes: Vec<u8>,
@@ -125,7 +132,7 @@ impl<'s> Writer<'s> {
                 self.number(segment.by);
                 self.keys(segment.include);
                 self.keys(segment.exclude);
-                self.optional(segment.when, Self::condition);
+                self.when(segment.when);
             }
         }
         self.run(&tables.layers, |writer, layer| {
@@ -277,7 +284,7 @@ impl<'s> Writer<'s> {
             });
         }
         self.run(flag.rules.of(&tables.rules), |writer, rule| {
-            writer.optional(rule.when, Self::condition);
+            writer.when(rule.when);
             writer.serve(rule.serve);
         });
         self.serve(flag.default);
@@ -318,8 +325,27 @@ impl<'s> Writer<'s> {
 
     // Conditions.
 
+    /// What a rule or a segment asks for. Many ask for the same, which is read, kept and, in a context, tested once.
+    fn when(&mut self, when: Option<u32>) {
+        let Some(at) = when else { return self.bytes.push(0) };
+        let text = self.snapshot.text(self.tables.condition_texts[at as usize]);
+        if let Some(&number) = self.known.get(text) {
+            self.bytes.push(2);
+            return self.number(number);
+        }
+        let end = self.tables.conditions[at as usize].end(at);
+        // Hashes are made with whose they are.
+        let is_own = |condition: &Condition| matches!(condition, Condition::Test(_, Operator::InHashed(_)));
+        if !self.tables.conditions[at as usize..end as usize].iter().any(is_own) {
+            self.known.insert(text, self.conditions);
+        }
+        self.bytes.push(1);
+        self.condition(at);
+    }
+
     /// A condition, before its parts.
     fn condition(&mut self, at: u32) {
+        self.conditions += 1;
         let conditions = &self.tables.conditions;
         self.span(self.tables.condition_texts[at as usize]);
         let (kind, end) = match conditions[at as usize] {
