@@ -438,26 +438,21 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     return this.#details(flag, wanted, fallback, context);
   }
 
-  /** Every flag's details, by key; the value is undefined where there is an error. */
-  all(context?: EvaluationContext | AnySubject): Readonly<Record<string, EvaluationDetails<JsonValue | undefined>>> {
-    // Without a prototype, for a flag may be called `constructor`.
-    const all = Object.create(null) as Record<string, EvaluationDetails<JsonValue | undefined>>;
-    const flags = this.#description?.flags;
-    if (flags === undefined) return all;
+  /** Every flag's details, in the snapshot's order; the value is undefined where there is an error. */
+  all(context?: EvaluationContext | AnySubject): readonly EvaluationDetails<JsonValue | undefined>[] {
+    const flags = this.#description?.ordered ?? [];
     try {
       const host = this.#hostOf();
       const [attributes, now] = [this.#attributes(context), this.#now()];
       const numbers = host.all(attributes, now);
-      for (const flag of flags.values()) {
-        const packed = numbers[flag.index * NUMBERS_A_FLAG] ?? NO_RESULT;
-        const outcome = isBoundInTime(packed) ? host.outcome(flag, attributes, now) : undefined;
-        const rule = numbers[flag.index * NUMBERS_A_FLAG + 1] ?? -1;
-        all[flag.key] = this.#resolve(flag, undefined, packed, rule, outcome?.until);
-      }
+      return flags.map((flag, index) => {
+        const packed = numbers[index * NUMBERS_A_FLAG] ?? NO_RESULT;
+        const until = isBoundInTime(packed) ? host.outcome(flag, attributes, now).until : Infinity;
+        return this.#resolve(flag, undefined, packed, numbers[index * NUMBERS_A_FLAG + 1] ?? -1, until);
+      });
     } catch (error) {
-      for (const key of flags.keys()) all[key] = this.#fallback(key, undefined, "GENERAL", error);
+      return flags.map(({ key }) => this.#fallback(key, undefined, "GENERAL", error));
     }
-    return all;
   }
 
   /** Reads a context once, for evaluating many times. It is read again when the snapshot changes. */
@@ -1203,7 +1198,7 @@ export class Subject<F extends object = UntypedFlags> {
   }
 
   /** As {@link FlagstoneClient.all}. */
-  all(): Readonly<Record<string, EvaluationDetails<JsonValue | undefined>>> {
+  all(): readonly EvaluationDetails<JsonValue | undefined>[] {
     return this.#client.all(this);
   }
 

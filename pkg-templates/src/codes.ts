@@ -106,6 +106,8 @@ export interface Description {
   /** The attributes' paths, by number. */
   readonly attributes: readonly (readonly string[])[];
   readonly flags: ReadonlyMap<string, Flag>;
+  /** The same by {@link Flag.index}. */
+  readonly ordered: readonly Flag[];
   /** The flags that the snapshot held before had otherwise, or one of the two has not. */
   readonly changed: readonly string[];
 }
@@ -150,7 +152,7 @@ export function describe(payload: string, before: Description | undefined): Desc
     if (before !== undefined && before.flags.get(key)?.fingerprint !== fingerprint) changed.push(key);
   });
   for (const key of before?.flags.keys() ?? []) if (!flags.has(key)) changed.push(key);
-  return { version, created, ...(expires === undefined ? {} : { expires }), attributes, flags, changed };
+  return { version, created, ...(expires === undefined ? {} : { expires }), attributes, flags, ordered: [...flags.values()], changed };
 }
 
 function freeze(value: JsonValue): void {

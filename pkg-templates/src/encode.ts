@@ -108,6 +108,8 @@ export class Encoder {
   #bytes = new Uint8Array();
   #view = new DataView(new ArrayBuffer(0));
   #words = new Uint32Array();
+  // What stands for whole numbers here comes of `>>>` and `|`: with what comes of a division or a power, engines go on calculating in
+  // doubles.
   /** Where the buffer starts and ends in the memory, and where the next byte goes. */
   #start = 0;
   #end = 0;
@@ -128,7 +130,7 @@ export class Encoder {
 
   /** Says where the places of attributes stand, all of them 0. */
   reset(places: number): void {
-    this.#places = places / 4;
+    this.#places = places >>> 2;
     this.#values = [];
     this.#ids = [];
   }
@@ -170,7 +172,7 @@ export class Encoder {
     }
     // No value stands at the buffer's start, the place of those that are missing.
     this.#at ||= this.#start + 1;
-    return ++this.#turn;
+    return (this.#turn = (this.#turn + 1) | 0);
   }
 
   #put(id: number, attribute: Attribute): void {
@@ -273,7 +275,7 @@ export class Encoder {
     if (this.#at + bytes <= this.#end) return;
     const used = this.#at - this.#start;
     if (used + bytes > MAX_BYTES) throw new ContextError(MAX_SIZE_MESSAGE);
-    const capacity = Math.max(1024, 2 ** Math.ceil(Math.log2(used + bytes)));
+    const capacity = Math.max(1024, 2 ** Math.ceil(Math.log2(used + bytes))) >>> 0;
     this.#start = this.#buffer.grow(capacity);
     this.#end = this.#start + capacity;
     this.#at = this.#start + used;
@@ -282,7 +284,7 @@ export class Encoder {
 
   /** Makes views of the memory as it is now, where it has grown: while room is made, and between contexts. */
   #look(): void {
-    if (this.#bytes.byteLength > 0) return;
+    if (this.#bytes.length > 0) return;
     this.#bytes = new Uint8Array(this.#memory.buffer);
     this.#view = new DataView(this.#memory.buffer);
     this.#words = new Uint32Array(this.#memory.buffer);

@@ -268,6 +268,12 @@ pub(crate) trait Attributes {
 
     /// What came of a condition's test of the attribute, if that is known from before.
     #[inline(always)]
+    fn known(&self, _condition: u32, _id: AttributeId) -> Option<Truth> {
+        None
+    }
+
+    /// The same, or else what comes of it.
+    #[inline(always)]
     fn tested(&self, _condition: u32, _id: AttributeId, test: impl FnOnce() -> Truth) -> Truth {
         test()
     }

@@ -482,19 +482,30 @@ impl<'d, A: Attributes, W: Watcher> Decider<'d, A, W> {
         }
     }
 
-    /// The first rule from `from` on that may match, and whether it is known to: those that a check at hand rules out are passed over,
-    /// unless someone watches.
+    /// The first rule from `from` on that may match, and whether it is known to: those that a check at hand, or what came of the same
+    /// condition in another flag, rules out are passed over, unless someone watches.
     #[inline]
     #[cfg_attr(flagstone_download, optimize(speed))]
     fn next_rule(&mut self, rules: Slice, from: usize) -> (usize, bool) {
         let rest = Slice { start: rules.start + from as u32, end: rules.end };
-        #[cfg(not(target_arch = "wasm32"))]
-        if !rest.is_empty() && self.watcher.trace().is_none() {
-            let (passed, holds) = self.snapshot.pass_over(rest, self.attributes);
-            return (from + passed, holds);
+        if rest.is_empty() || self.watcher.trace().is_some() {
+            return (from, false);
         }
-        let _ = rest;
-        (from, false)
+        #[cfg(not(target_arch = "wasm32"))]
+        let (passed, holds) = self.snapshot.pass_over(rest, self.attributes);
+        #[cfg(target_arch = "wasm32")]
+        let (passed, holds) = {
+            let tables = &self.snapshot.tables;
+            let is_out = |rule: &&Rule| {
+                let known = rule.when.and_then(|when| match tables.conditions[when as usize] {
+                    Condition::Test(id, _) => self.attributes.known(when, id),
+                    _ => None,
+                });
+                known.is_some_and(|truth| truth != Truth::True)
+            };
+            (rest.of(&tables.rules).iter().take_while(is_out).count(), false)
+        };
+        (from + passed, holds)
     }
 
     #[cfg_attr(flagstone_download, optimize(speed))]

@@ -52,7 +52,7 @@ pub struct Engine {
     pins: Pins,
     subject: Subject,
     /// The results of [`evaluateAll`].
-    all: Vec<i32>,
+    all: Vec<[i32; 2]>,
     last: Option<Outcome>,
     input: Vec<u8>,
     output: String,
@@ -239,14 +239,14 @@ pub extern "C" fn until(engine: &Engine) -> f64 {
 #[unsafe(no_mangle)]
 #[allow(non_snake_case)]
 #[cfg_attr(flagstone_download, optimize(speed))]
-pub extern "C" fn evaluateAll(engine: &mut Engine, now: f64) -> *const i32 {
+pub extern "C" fn evaluateAll(engine: &mut Engine, now: f64) -> *const [i32; 2] {
     let mut all = taken(&mut engine.all);
-    all.clear();
     if let Some(snapshot) = engine.snapshot() {
         let now = clock(now);
-        for flag in 0..snapshot.tables.flags.len() as u32 {
-            let outcome = snapshot.decide(flag, &engine.subject, now, &engine.pins);
-            all.extend([pack(&outcome) as i32, rule_of(&outcome)]);
+        all.resize(snapshot.tables.flags.len(), [0; 2]);
+        for (flag, result) in all.iter_mut().enumerate() {
+            let outcome = snapshot.decide(flag as u32, &engine.subject, now, &engine.pins);
+            *result = [pack(&outcome) as i32, rule_of(&outcome)];
         }
     }
     engine.all = all;

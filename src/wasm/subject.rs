@@ -73,17 +73,21 @@ impl Attributes for Subject {
 
     #[inline]
     #[cfg_attr(flagstone_download, optimize(speed))]
+    fn known(&self, condition: u32, id: AttributeId) -> Option<Truth> {
+        let (at, truth) = self.tests.get(condition as usize)?.get();
+        (at == *self.places.get(usize::from(id))?).then_some(truth)
+    }
+
+    #[inline]
+    #[cfg_attr(flagstone_download, optimize(speed))]
     fn tested(&self, condition: u32, id: AttributeId, test: impl FnOnce() -> Truth) -> Truth {
-        let (Some(known), Some(&place)) = (self.tests.get(condition as usize), self.places.get(usize::from(id))) else {
-            return test();
-        };
-        let (at, truth) = known.get();
-        if at == place {
-            return truth;
-        }
-        let truth = test();
-        known.set((place, truth));
-        truth
+        self.known(condition, id).unwrap_or_else(|| {
+            let truth = test();
+            if let (Some(known), Some(&place)) = (self.tests.get(condition as usize), self.places.get(usize::from(id))) {
+                known.set((place, truth));
+            }
+            truth
+        })
     }
 }
 
