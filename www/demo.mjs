@@ -268,7 +268,7 @@ async function compare(audience, isShown) {
   let unequal = 0;
   const cells = questions.map((question) => {
     const native = answers.get(question);
-    const details = client.all(question.context)[question.flag];
+    const details = client.all(question.context).find(({ flagKey }) => flagKey === question.flag);
     const equal = differences(resultOf(native), resultOf(details)).length === 0;
     if (!equal) unequal++;
     const served = ({ variant, errorCode }) => variant ?? errorCode;

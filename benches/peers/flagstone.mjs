@@ -85,4 +85,4 @@ export function context({ id, country, plan, email, appVersion, device }) {
   return { targetingKey: id, country, plan, email, appVersion, device };
 }
 
-export const found = (all, key) => all[key].value;
+export const found = (all, key) => all.find(({ flagKey }) => flagKey === key).value;

@@ -447,8 +447,12 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
       const numbers = host.all(attributes, now);
       return flags.map((flag, index) => {
         const packed = numbers[index * NUMBERS_A_FLAG] ?? NO_RESULT;
-        const until = isBoundInTime(packed) ? host.outcome(flag, attributes, now).until : Infinity;
-        return this.#resolve(flag, undefined, packed, numbers[index * NUMBERS_A_FLAG + 1] ?? -1, until);
+        const rule = numbers[index * NUMBERS_A_FLAG + 1] ?? -1;
+        if (isBoundInTime(packed)) {
+          const { until } = host.outcome(flag, attributes, now);
+          return this.#resolve(flag, undefined, packed, rule, until);
+        }
+        return known(flag, packed, rule) ?? this.#resolve(flag, undefined, packed, rule, Infinity);
       });
     } catch (error) {
       return flags.map(({ key }) => this.#fallback(key, undefined, "GENERAL", error));
@@ -714,19 +718,15 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     }
     try {
       const { packed, rule, until } = this.#hostOf().outcome(flag, this.#attributes(context, flag), clock());
-      return this.#resolve(flag, fallback, packed, rule, until);
+      const same = until === Infinity ? known<T>(flag, packed, rule) : undefined;
+      return same ?? this.#resolve(flag, fallback, packed, rule, until);
     } catch (error) {
       return this.#fallback(key, fallback, "GENERAL", error);
     }
   }
 
-  /** Says in full what the engine says in numbers: once, where that stays as it is. */
-  #resolve<T>(flag: Flag, fallback: T, packed: number, ruleIndex: number, until = Infinity): EvaluationDetails<T> {
-    if (until === Infinity) {
-      for (const known of flag.known) {
-        if (known.packed === packed && known.rule === ruleIndex) return known.details as EvaluationDetails<T>;
-      }
-    }
+  /** Says in full what the engine says in numbers; what stays as it is, is then {@link known}. */
+  #resolve<T>(flag: Flag, fallback: T, packed: number, ruleIndex: number, until: number): EvaluationDetails<T> {
     const [step, reason, variant] = [stepOf(packed), reasonOf(packed), flag.variants[variantOf(packed)]];
     const rule = flag.rules[ruleIndex];
     if (step === undefined || reason === undefined || variant === undefined) {
@@ -1206,6 +1206,14 @@ export class Subject<F extends object = UntypedFlags> {
   explain(flag: KeyOf<F, unknown>): Promise<Explanation> {
     return this.#client.explain(flag, this);
   }
+}
+
+/** What was said in full of this result before. */
+function known<T>(flag: Flag, packed: number, rule: number): EvaluationDetails<T> | undefined {
+  for (const known of flag.known) {
+    if (known.packed === packed && known.rule === rule) return known.details as EvaluationDetails<T>;
+  }
+  return undefined;
 }
 
 /** A listener's error is the listener's: it surfaces as uncaught and stops nobody else. */

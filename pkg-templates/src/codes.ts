@@ -152,7 +152,8 @@ export function describe(payload: string, before: Description | undefined): Desc
     if (before !== undefined && before.flags.get(key)?.fingerprint !== fingerprint) changed.push(key);
   });
   for (const key of before?.flags.keys() ?? []) if (!flags.has(key)) changed.push(key);
-  return { version, created, ...(expires === undefined ? {} : { expires }), attributes, flags, ordered: [...flags.values()], changed };
+  const ordered = [...flags.values()];
+  return { version, created, ...(expires === undefined ? {} : { expires }), attributes, flags, ordered, changed };
 }
 
 function freeze(value: JsonValue): void {

@@ -40,7 +40,7 @@ const OBJECT = Symbol("object");
 export function readAttribute(context: unknown, path: readonly string[]): Attribute {
   try {
     let value = context;
-    // By number: an iterator would take as long as what it gives.
+    // eslint-disable-next-line @typescript-eslint/prefer-for-of -- an iterator takes as long as what it gives, in Node.js 20
     for (let index = 0; index < path.length; index++) {
       const name = path[index] ?? "";
       if (typeof value !== "object" || value === null || Array.isArray(value) || !Object.hasOwn(value, name)) {
@@ -144,6 +144,7 @@ export class Encoder {
   /** The same, out of a context; false where its own code had others written meanwhile. */
   encodeFrom(ids: readonly number[], paths: readonly (readonly string[])[], context: unknown): boolean {
     const turn = this.#begin(ids);
+    // eslint-disable-next-line @typescript-eslint/prefer-for-of -- likewise
     for (let index = 0; index < ids.length; index++) {
       const id = ids[index] ?? 0;
       const attribute = readAttribute(context, paths[id] ?? []);

@@ -267,7 +267,7 @@ pub(crate) trait Attributes {
     fn attribute(&self, snapshot: &crate::Snapshot, id: AttributeId) -> Attribute<'_>;
 
     /// What came of a condition's test of the attribute, if that is known from before.
-    #[inline(always)]
+    #[cfg(target_arch = "wasm32")]
     fn known(&self, _condition: u32, _id: AttributeId) -> Option<Truth> {
         None
     }

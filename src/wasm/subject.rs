@@ -83,7 +83,8 @@ impl Attributes for Subject {
     fn tested(&self, condition: u32, id: AttributeId, test: impl FnOnce() -> Truth) -> Truth {
         self.known(condition, id).unwrap_or_else(|| {
             let truth = test();
-            if let (Some(known), Some(&place)) = (self.tests.get(condition as usize), self.places.get(usize::from(id))) {
+            if let (Some(known), Some(&place)) = (self.tests.get(condition as usize), self.places.get(usize::from(id)))
+            {
                 known.set((place, truth));
             }
             truth

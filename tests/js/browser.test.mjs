@@ -38,7 +38,7 @@ test("fetches a snapshot and evaluates as Node.js does", async () => {
     async ({ imported, options, contexts }) => {
       const { FlagstoneClient } = await import(imported);
       const flags = await FlagstoneClient.start({ source: "/client.json", storage: false, ...options });
-      const all = contexts.map((context) => ({ ...flags.all(context) }));
+      const all = contexts.map((context) => flags.all(context));
       return { error: flags.error?.message, id: flags.anonymousId(), all: JSON.stringify(all) };
     },
     { imported, options, contexts },

@@ -34,7 +34,7 @@ function run(code) {
 const USE = `
   const flags = await FlagstoneClient.start(${options});
   const context = { targetingKey: "user-42", mail: "a@example.com" };
-  const { matched, ...all } = flags.all(context);
+  const { matched, ...all } = Object.fromEntries(flags.all(context).map((details) => [details.flagKey, details]));
   console.log(JSON.stringify({ error: flags.error?.message, matched, all }));`;
 
 const full = run(`import { FlagstoneClient } from "flagstone"; ${USE}`);

@@ -17,7 +17,7 @@ import { FlagstoneClient } from "../../pkg/node.js";
 import * as tools from "../../pkg/tools.js";
 import { launch, serve } from "./support/browser.mjs";
 import { entry, manifest, project, tarball } from "./support/package.mjs";
-import { boolean, envelope, flags, keyPair, patterns, snapshot } from "./support/sign.mjs";
+import { boolean, byKey, envelope, flags, keyPair, patterns, snapshot } from "./support/sign.mjs";
 
 const production = keyPair();
 const matched = boolean("off", {
@@ -36,7 +36,8 @@ const expected = await (async () => {
   const client = await FlagstoneClient.start({ source, ...options });
   const all = client.all(context);
   await client.close();
-  assert.deepEqual([all.enabled.value, all.matched.value, all.targeted.flagMetadata.rule], [true, true, "group"]);
+  const { enabled, matched, targeted } = byKey(all);
+  assert.deepEqual([enabled.value, matched.value, targeted.flagMetadata.rule], [true, true, "group"]);
   return JSON.parse(JSON.stringify({ version: 7, all }));
 })();
 

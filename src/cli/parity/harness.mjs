@@ -79,7 +79,7 @@ function evaluate(sides, users, thoroughly) {
 
 /** Throws where asking with the context itself, or for all flags at once, gives something else than the subject did. */
 function compare(client, questions, user, subject) {
-  const all = client.all(user);
+  const all = new Map(client.all(user).map((details) => [details.flagKey, details]));
   questions.forEach(([flag, fallback]) => {
     const expected = text(subject.details(flag, fallback));
     const same = (name, details) => {
@@ -89,10 +89,10 @@ function compare(client, questions, user, subject) {
     const details = client.details(flag, fallback, user);
     same("details", details);
     if (details.errorCode === "FLAG_NOT_FOUND") {
-      if (flag in all) throw new Error(`all: there is no flag ${flag}`);
+      if (all.has(flag)) throw new Error(`all: there is no flag ${flag}`);
     } else if (details.errorCode !== "TYPE_MISMATCH") {
       // It is not asked for a type, and is given no fallback.
-      same("all", details.errorCode === undefined ? all[flag] : { ...all[flag], value: fallback });
+      same("all", details.errorCode === undefined ? all.get(flag) : { ...all.get(flag), value: fallback });
     }
   });
 }

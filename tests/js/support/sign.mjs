@@ -41,6 +41,9 @@ export function boolean(serve, rest = {}) {
   return { type: "boolean", variants: { on: true, off: false }, off: "off", salt: "salt-1", ...rest, default: serve };
 }
 
+/** Details of all flags, by key. */
+export const byKey = (all) => Object.fromEntries(all.map((details) => [details.flagKey, details]));
+
 /** A flag of each type and of each way to be decided. */
 export const flags = {
   enabled: boolean("on"),
