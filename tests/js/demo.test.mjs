@@ -1,14 +1,18 @@
 // What the server of the playground answers, and whom.
 import assert from "node:assert/strict";
-import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { serve } from "../../www/server.mjs";
 import { launch } from "./support/browser.mjs";
 import { demo } from "./support/demo.mjs";
+
+const run = promisify(execFile);
 
 let server, browser;
 before(async () => {
@@ -182,6 +186,22 @@ test("leaves nothing behind", async () => {
   await server.stop();
   assert.deepEqual(readdirSync(server.temporary), []);
   await server.start();
+});
+
+test("runs to its end by itself where it is told to", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "flagstone-demo-end-"));
+  const script = fileURLToPath(new URL("../../www/demo.mjs", import.meta.url));
+  const args = [script, "--quick", "--project", join(folder, "project")];
+  const temporary = join(folder, "temporary");
+  mkdirSync(temporary);
+  try {
+    // It fails where the exit code is another than 0.
+    const { stdout } = await run(process.execPath, args, { env: { ...process.env, TMPDIR: temporary, DEMO_EXIT: "1" } });
+    assert.match(stdout, /Rolled back [\d.]+ s after the fault/);
+    assert.deepEqual(readdirSync(temporary), []);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 test("turns away what is too much at once, and answers the rest", async () => {
