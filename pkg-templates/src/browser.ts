@@ -26,4 +26,4 @@ useModule(
   served(new URL("./flagstone_tools.wasm", import.meta.url), inlinedTools),
 );
 
-export * from "./client.js";
+export * from "./exports.js";

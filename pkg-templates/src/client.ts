@@ -1,4 +1,3 @@
-import { randomId } from "./anonymous.js";
 import {
   errorCodeOf,
   isBoundInTime,
@@ -30,22 +29,11 @@ import type { RequestPins, SignedPinsOptions } from "./pins.js";
 import { runtime } from "./runtime.js";
 import { Schedule } from "./schedule.js";
 import { readBody, reason, Source } from "./source.js";
-import type { SnapshotStorage, StoredSnapshot } from "./storage.js";
 import { jitter, timer, within } from "./timer.js";
+import type { SnapshotStorage, StoredSnapshot } from "./web-storage.js";
 
 export { LoadError };
-export {
-  AnonymousId,
-  anonymousIdCookie,
-  cookieStorage,
-  expiredAnonymousIdCookie,
-  readAnonymousId,
-  type AnonymousIdCookie,
-  type AnonymousIdOptions,
-  type AnonymousIdStorage,
-} from "./anonymous.js";
-export { cacheStorage, inlineEnvelope, kvStorage, webStorage } from "./storage.js";
-export type { ItemStorage, KeyValueNamespace, SnapshotStorage, StoredSnapshot } from "./storage.js";
+export type { ItemStorage, SnapshotStorage, StoredSnapshot } from "./web-storage.js";
 export type { RequestPins, SignedPinsOptions } from "./pins.js";
 export type { ErrorCode, EvaluationContext, FlagType, JsonValue, LoadErrorCode, Pins, Reason, Step, VariablePins };
 
@@ -535,9 +523,15 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     this.#keys = keys;
   }
 
-  /** A random id for a user who has not signed in: 128 random bits, in hexadecimal. {@link AnonymousId} keeps one. */
+  /**
+   * A random id for a user who has not signed in: 128 random bits, in hexadecimal. `AnonymousId` of `flagstone/anonymous` keeps
+   * one.
+   */
   anonymousId(): string {
-    return randomId();
+    // On insecure origins as well, where `crypto.randomUUID` is not.
+    return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join(
+      "",
+    );
   }
 
   /** The environment whose snapshots are taken. */

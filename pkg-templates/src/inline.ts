@@ -16,4 +16,4 @@ function required(file: string, inlined: ModuleFrom): ModuleFrom {
 
 useModule(required("flagstone_bg.wasm", inlined), required("flagstone_tools.wasm", inlinedTools));
 
-export * from "./client.js";
+export * from "./exports.js";

@@ -33,4 +33,4 @@ export async function init(
   await load();
 }
 
-export * from "./client.js";
+export * from "./exports.js";

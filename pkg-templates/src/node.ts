@@ -21,4 +21,4 @@ useRuntime(
   file(new URL("./flagstone_tools.wasm", import.meta.url), inlinedTools),
 );
 
-export * from "./client.js";
+export * from "./exports.js";

@@ -53,6 +53,16 @@ test("`flagstone/slim` is the same without regular expressions", () => {
   assert.ok(size("slim/flagstone_bg.wasm") < size("flagstone_bg.wasm"));
 });
 
+test("`flagstone/slim` exports the client alone; what else `flagstone` exports has entry points for both", () => {
+  const [all, slim, ...apart] = run(`
+    const names = ["flagstone", "flagstone/slim", "flagstone/anonymous", "flagstone/storage"];
+    const modules = await Promise.all(names.map((name) => import(name)));
+    console.log(JSON.stringify(modules.map((module) => Object.keys(module))));`);
+  assert.deepEqual(slim.sort(), ["FlagstoneClient", "LoadError"]);
+  assert.deepEqual(all.sort(), [...slim, ...apart.flat()].sort());
+  assert.ok(apart.every((names) => names.length > 0));
+});
+
 test("`flagstone/module` takes the host's module, compiled or as bytes", () => {
   for (const variant of ["", "/slim"]) {
     const code = (module) => `
