@@ -15,20 +15,14 @@ import {
   type Step,
 } from "./codes.js";
 import type { EvaluationContext } from "./encode.js";
-import {
-  Host,
-  LoadError,
-  type LoadErrorCode,
-  type Pins,
-  type Subject as Attributes,
-  type VariablePins,
-} from "./host.js";
+import { LoadError, Problem, problem, reason, told, wordsOf, Wrong, type LoadErrorCode } from "./errors.js";
+import { Host, type Pins, type Subject as Attributes, type VariablePins } from "./host.js";
 import { forbidden, load } from "./instance.js";
 import { checkKeys, checkOptions, checkPins } from "./options.js";
 import type { RequestPins, SignedPinsOptions } from "./pins.js";
 import { runtime } from "./runtime.js";
 import { Schedule } from "./schedule.js";
-import { readBody, reason, Source } from "./source.js";
+import { readBody, Source } from "./source.js";
 import { jitter, timer, within } from "./timer.js";
 import type { SnapshotStorage, StoredSnapshot } from "./web-storage.js";
 
@@ -333,7 +327,12 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
    * @throws {@link LoadError} With the code `VARIABLES`, where environment variables pin what the snapshot does not have.
    */
   static async start<F extends object = UntypedFlags>(options: StartOptions): Promise<FlagstoneClient<F>> {
-    const client = new FlagstoneClient<F>(options, STARTING);
+    let client: FlagstoneClient<F>;
+    try {
+      client = new FlagstoneClient<F>(options, STARTING);
+    } catch (error) {
+      throw await optionError(error);
+    }
     const begun = client.#begin();
     try {
       if (!(await within(options.startTimeout ?? START_TIMEOUT, begun))) client.#startLate(begun);
@@ -449,7 +448,8 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
 
   /** Reads a context once, for evaluating many times. It is read again when the snapshot changes. */
   subject(context: EvaluationContext, options: SubjectOptions = {}): Subject<F> {
-    return new Subject(this, context, options.pins && checkPins(options.pins));
+    const { pins } = options;
+    return new Subject(this, context, pins && subjectPins(pins));
   }
 
   /**
@@ -460,7 +460,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
    */
   async readPins(token: string): Promise<Pins> {
     const { signedPins, environment } = this.#options;
-    if (signedPins === undefined) throw new LoadError("SIGNATURE", "start the client with `signedPins`");
+    if (signedPins === undefined) throw await told(problem(Wrong.NoSignedPins), "SIGNATURE");
     this.#assertOpen();
     const { readPins } = await import("./pins.js");
     return readPins(await this.#loadEngine(), token, signedPins.keys ?? this.#keys, environment, this.#time());
@@ -512,14 +512,18 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   }
 
   /**
-   * Replaces the trusted keys; a key that is gone no longer counts from the next load on.
+   * Replaces the trusted keys, at once; a key that is gone no longer counts from the next load on.
    *
-   * @throws Where these are no JWK set of Ed25519 keys.
+   * @throws {TypeError} Where these are no JWK set of Ed25519 keys. Those from before are trusted on.
    */
-  setKeys(keys: KeySet): void {
-    checkKeys(keys);
+  async setKeys(keys: KeySet): Promise<void> {
     this.#assertOpen();
-    this.#host?.setKeys(keys);
+    try {
+      checkKeys(keys);
+      this.#host?.setKeys(keys);
+    } catch (error) {
+      throw await optionError(error);
+    }
     this.#keys = keys;
   }
 
@@ -825,8 +829,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
         this.#state = "FATAL";
         this.#stopSchedule();
       }
-      const message = `the engine cannot be loaded (flagstone_bg.wasm): ${why ?? reason(error)}`;
-      throw new LoadError("ENGINE", message, { cause: error });
+      throw await told(problem(Wrong.Engine, why ?? error));
     }
     const { environment, audience = "client", pins = {}, variables } = this.#options;
     try {
@@ -838,7 +841,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
         variables,
       }));
     } catch (error) {
-      throw new OptionError(reason(error), { cause: error });
+      throw await optionError(error);
     }
   }
 
@@ -950,7 +953,8 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     const isApart = runtime().isPerRequest;
     const taken = isApart ? this.#takeNow(envelope) : this.#taking.then(() => this.#takeNow(envelope));
     if (!isApart) this.#taking = taken.catch(() => false);
-    return taken.catch((error: unknown) => {
+    return taken.catch(async (problem: unknown) => {
+      const error = await told(problem);
       if (from === undefined || !(error instanceof LoadError) || error.code === "ENGINE") throw error;
       throw new LoadError(error.code, `${from}: ${error.message}`, { cause: error });
     });
@@ -1208,6 +1212,22 @@ function known<T>(flag: Flag, packed: number, rule: number): EvaluationDetails<T
     if (known.packed === packed && known.rule === rule) return known.details as EvaluationDetails<T>;
   }
   return undefined;
+}
+
+/** Pins that are refused at once, and in few words, for more would have to be loaded. */
+function subjectPins(pins: Pins): Pins {
+  try {
+    return checkPins(pins);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    // eslint-disable-next-line preserve-caught-error -- a problem says nothing yet
+    throw new TypeError(`${String(error.values[0])}: expected variants' names, or null for off`);
+  }
+}
+
+/** In words. */
+async function optionError(error: unknown): Promise<OptionError> {
+  return new OptionError(await wordsOf(error), { cause: error instanceof Problem ? undefined : error });
 }
 
 /** A listener's error is the listener's: it surfaces as uncaught and stops nobody else. */

@@ -1,6 +1,7 @@
 // Signed pins for one browser, from a link or the cookie that remembers it: how testers see a flag before anyone else does.
 import { base64url, utf8 } from "./envelope.js";
-import { LoadError, type Host, type Pins } from "./host.js";
+import { LoadError, told } from "./errors.js";
+import type { Host, Pins } from "./host.js";
 import { checkPins } from "./options.js";
 
 /** Whose signed pins are taken, and where they are looked for. */
@@ -43,7 +44,12 @@ export async function readPins(
   environment: string,
   now: number,
 ): Promise<Pins> {
-  const signed = (await host.openPins(decode(token), keys)) as SignedPins;
+  let signed: SignedPins;
+  try {
+    signed = (await host.openPins(await decode(token), keys)) as SignedPins;
+  } catch (error) {
+    throw await told(error);
+  }
   if (signed.environment !== environment) {
     const { environment: other } = signed;
     throw new LoadError("SNAPSHOT", `they are for the environment \`${other}\`, not \`${environment}\``);
@@ -52,7 +58,8 @@ export async function readPins(
   try {
     return checkPins(signed.pins);
   } catch (error) {
-    throw new LoadError("SNAPSHOT", "they are not written as `flagstone pin` does", { cause: error });
+    const cause = await told(error);
+    throw new LoadError("SNAPSHOT", "they are not written as `flagstone pin` does", { cause });
   }
 }
 
@@ -79,10 +86,10 @@ export async function findPins(
   }
 }
 
-function decode(token: string): string {
+async function decode(token: string): Promise<string> {
   try {
     return utf8(base64url(token, "it"));
   } catch (error) {
-    throw new LoadError("ENVELOPE", "they are no base64url", { cause: error });
+    throw new LoadError("ENVELOPE", "they are no base64url", { cause: await told(error) });
   }
 }

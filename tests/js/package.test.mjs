@@ -58,7 +58,7 @@ test("`flagstone/slim` exports the client alone; what else `flagstone` exports h
     const names = ["flagstone", "flagstone/slim", "flagstone/anonymous", "flagstone/storage"];
     const modules = await Promise.all(names.map((name) => import(name)));
     console.log(JSON.stringify(modules.map((module) => Object.keys(module))));`);
-  assert.deepEqual(slim.sort(), ["FlagstoneClient", "LoadError"]);
+  assert.deepEqual(slim.sort(), ["FlagstoneClient", "LoadError", "Subject"]);
   assert.deepEqual(all.sort(), [...slim, ...apart.flat()].sort());
   assert.ok(apart.every((names) => names.length > 0));
 });
@@ -77,6 +77,26 @@ test("`flagstone/module` takes the host's module, compiled or as bytes", () => {
     for (const module of ["bytes", "new WebAssembly.Module(bytes)", "WebAssembly.compile(bytes)"]) {
       assert.deepEqual(run(code(module)).all, full.all);
     }
+  }
+});
+
+test("where the words for errors cannot be had, their kinds and numbers are told, and nothing hangs", () => {
+  for (const answer of ['Promise.reject(new Error("gone"))', "new Promise(() => {})"]) {
+    const loader = `export const load = (url, context, next) => url.endsWith("/words.js") ? ${answer} : next(url, context);`;
+    const [option, envelope, value] = run(`
+      import { register } from "node:module";
+      register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(loader)}`)});
+      const { FlagstoneClient } = await import("flagstone");
+      const told = ({ name, code, message }) => ({ name, code, message });
+      const option = await FlagstoneClient.start({}).catch(told);
+      const flags = await FlagstoneClient.start(${options});
+      const envelope = await flags.load("{}").catch(told);
+      console.log(JSON.stringify([option, envelope, flags.boolean("enabled", false)]));
+      await flags.close();`);
+    const rest = /\(\d+\): what says more could not be loaded; see that words\.js of flagstone is served$/;
+    assert.match(option.message, new RegExp(`^OPTIONS ${rest.source}`));
+    assert.match(envelope.message, new RegExp(`^ENVELOPE ${rest.source}`));
+    assert.deepEqual([option.name, envelope.name, envelope.code, value], ["TypeError", "LoadError", "ENVELOPE", true]);
   }
 });
 
