@@ -165,6 +165,7 @@ export function bytesByModule() {
       "./pins.js",
       "./stream.js",
       "./tools.js",
+      "./unpack.js",
       "./words.js",
     ],
   });

@@ -58,7 +58,7 @@ function commonJs(file) {
     target: "node20",
     legalComments: "none",
     footer: { js: bundled ? NOTICES : "" },
-    supported: { "dynamic-import": file.pathname.endsWith("/inlined.js") },
+    supported: { "dynamic-import": file.pathname.endsWith("/unpack.js") },
     banner: { js: `"use strict";${source.includes("import.meta.url") ? fileUrl : ""}${hasGlobals ? GLOBALS : ""}` },
     define: { "import.meta.url": "fileUrl" },
   });

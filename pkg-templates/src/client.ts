@@ -477,15 +477,15 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
    * ```
    */
   async requestPins(request: Request): Promise<RequestPins> {
-    return this.#findPins(request.url, request.headers.get("cookie") ?? "");
+    return this.#findPins(request);
   }
 
-  async #findPins(address: string, cookies: string): Promise<RequestPins> {
+  async #findPins(request?: Request): Promise<RequestPins> {
     const { signedPins } = this.#options;
     if (signedPins === undefined) return {};
     // Loaded by those alone who take them.
     const { error, ...found } = await import("./pins.js")
-      .then(({ findPins }) => findPins(address, cookies, signedPins.name, (token) => this.readPins(token)))
+      .then(({ findPins }) => findPins(request, signedPins.name, (token) => this.readPins(token)))
       .catch((error: unknown) => ({ error }));
     if (error !== undefined) {
       this.#warn("PINS", `pins are not taken: ${reason(error)}`);
@@ -774,13 +774,12 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
 
   /** Goes on once the engine is there, which may be much later than it should. */
   async #continue(kept: StoredSnapshot | undefined, current?: Promise<void>, failures = 0): Promise<void> {
-    const { source, bootstrap, signedPins } = this.#options;
+    const { source, bootstrap } = this.#options;
     try {
       const host = await this.#loadEngine();
-      if (typeof document !== "undefined" && signedPins !== undefined) {
-        const { pins, cookie } = await this.#findPins(location.href, pageCookies());
+      if (typeof document !== "undefined") {
+        const { pins } = await this.#findPins();
         if (pins !== undefined) host.pin(pins);
-        if (cookie !== undefined) pageCookies(cookie);
       }
       // What was kept comes first, for whatever is older than that is not taken.
       if (kept !== undefined) await this.#restore(kept);
@@ -1243,16 +1242,6 @@ function tell<T>(listener: (event: T) => void, event: T): void {
 
 function isUrl(source: string | URL | EnvelopeSource | undefined): source is string | URL {
   return source instanceof URL || (typeof source === "string" && !source.trimStart().startsWith("{"));
-}
-
-/** The page's cookies, after setting one if it is given; none where they are blocked, which asking shows by throwing. */
-function pageCookies(set?: string): string {
-  try {
-    if (set !== undefined) document.cookie = set;
-    return document.cookie;
-  } catch {
-    return "";
-  }
 }
 
 function storageError(done: string, error: unknown): LoadError {

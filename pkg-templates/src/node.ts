@@ -1,6 +1,6 @@
 // Node.js, and what reads its conditions: the module is a file beside this one.
 import { readFile } from "node:fs/promises";
-import { inlined, inlinedTools } from "./inlined.js";
+import { inlined, inlinedTools } from "./unpack.js";
 import type { ModuleFrom } from "./instance.js";
 import { server, useRuntime } from "./runtime.js";
 

@@ -63,11 +63,22 @@ export async function readPins(
   }
 }
 
-/** The pins that an address asks for, or else a cookie, and the cookie to set then. */
+/** The pins that a request asks for, or the page, by its address or else by a cookie; and the cookie to set then. */
 export async function findPins(
+  request: Request | undefined,
+  name = NAME,
+  read: (token: string) => Promise<Pins>,
+): Promise<RequestPins & { readonly error?: unknown }> {
+  if (request !== undefined) return findIn(request.url, request.headers.get("cookie") ?? "", name, read);
+  const found = await findIn(location.href, pageCookies(), name, read);
+  if (found.cookie !== undefined) pageCookies(found.cookie);
+  return found;
+}
+
+async function findIn(
   address: string,
   cookies: string,
-  name = NAME,
+  name: string,
   read: (token: string) => Promise<Pins>,
 ): Promise<RequestPins & { readonly error?: unknown }> {
   const url = new URL(address);
@@ -83,6 +94,16 @@ export async function findPins(
     return linked === null ? { pins } : { pins, cookie: `${name}=${token}; ${attributes}` };
   } catch (error) {
     return linked === null ? { error, cookie: forget } : { error };
+  }
+}
+
+/** The page's cookies, after setting one if it is given; none where they are blocked, which asking shows by throwing. */
+function pageCookies(set?: string): string {
+  try {
+    if (set !== undefined) document.cookie = set;
+    return document.cookie;
+  } catch {
+    return "";
   }
 }
 
