@@ -891,7 +891,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     const source = this.#source;
     if (source === undefined || this.#isClosed) return;
     const wake = runtime();
-    const { poll = POLL, stream } = this.#options;
+    const { poll = POLL } = this.#options;
     if (wake.isPerRequest) {
       // What is kept is served, and whoever answers the request refreshes it when it is time.
       if (this.version === undefined) await this.refresh().catch(() => false);
@@ -902,7 +902,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
       if (worked) this.#warned.delete("STREAM");
       this.#failed(error);
     };
-    const schedule = new Schedule(source, poll === false ? undefined : poll, refresh, () => this.version, deaf);
+    const schedule = new Schedule(source.stream, poll === false ? undefined : poll, refresh, () => this.version, deaf);
     const stop = wake.onWake(() => {
       // Timers slept as well.
       this.#settle();
@@ -913,7 +913,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
       schedule.stop();
       stop();
     };
-    const first = schedule.start(stream !== undefined);
+    const first = schedule.start();
     if (this.version === undefined) await first;
   }
 

@@ -21,6 +21,13 @@ export interface SourceOptions {
   readonly hasHttpCache: boolean;
 }
 
+/** Where news are told of. */
+export interface Stream {
+  readonly url: URL | string;
+  /** As messages show it. */
+  readonly name: string;
+}
+
 /** Says for how long not to ask again, in milliseconds, where the source said so. */
 export class UnavailableError extends LoadError {
   readonly retryAfter: number | undefined;
@@ -42,12 +49,15 @@ export class Source {
   /** What tells this source from others; undefined where only its secrets would. */
   readonly identity: string | undefined;
 
+  readonly stream?: Stream;
+
   constructor(options: SourceOptions) {
     this.#options = options;
     const url = parseUrl("source", options.url);
     this.name = nameOf(url);
     this.identity = url.search === "" ? this.name : undefined;
-    if (options.stream !== undefined) parseUrl("stream", options.stream);
+    const { stream } = options;
+    if (stream !== undefined) this.stream = { url: stream, name: nameOf(parseUrl("stream", stream)) };
   }
 
   /**
@@ -97,24 +107,6 @@ export class Source {
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", stop);
-    }
-  }
-
-  /**
-   * Calls back for each hint, with the version that it names, if it names one, until the stream ends.
-   *
-   * @throws Where the stream cannot be had, or breaks off.
-   */
-  async listen(opened: () => void, hint: (version: number | undefined) => void, signal: AbortSignal): Promise<void> {
-    const { stream } = this.#options;
-    if (stream === undefined) return;
-    const name = nameOf(parseUrl("stream", stream));
-    try {
-      // Loaded by those alone who listen.
-      const { listen } = await import("./stream.js");
-      await listen(stream, opened, hint, signal);
-    } catch (error) {
-      throw new LoadError("STREAM", `${name} ${reason(error).replaceAll(String(stream), name)}`, { cause: error });
     }
   }
 
