@@ -165,6 +165,8 @@ export function bytesByModule() {
       "./pins.js",
       "./stream.js",
       "./tools.js",
+      "./unpack.js",
+      "./words.js",
     ],
   });
   const { contents } = outputFiles[0];

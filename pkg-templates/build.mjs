@@ -7,12 +7,14 @@ import { gzipSync } from "node:zlib";
 
 /** What is imported by its own name in every runtime alike: `flagstone/NAME`, from src/NAME.ts. */
 const MODULES = [
+  "anonymous",
   "file-storage",
   "guard",
   "inline",
   "module",
   "openfeature-server",
   "openfeature-web",
+  "storage",
   "testing",
   "variables",
   "slim/inline",
@@ -42,9 +44,9 @@ const NOTICES = ["ed25519", "hashes"]
  */
 function commonJs(file) {
   const engine = /"\.\/(flagstone_(?:bg\.wasm|inlined\.js|tools\.wasm|tools_inlined\.js)")/g;
-  const source = readFileSync(new URL(file, dist), "utf8").replaceAll(engine, '"../$1');
+  const source = readFileSync(file, "utf8").replaceAll(engine, '"../$1');
   const fileUrl = '\nconst fileUrl = require("node:url").pathToFileURL(__filename).href;';
-  const bundled = file === "ed25519.js";
+  const bundled = file.pathname.endsWith("/ed25519.js");
   const hasGlobals = /\b(TextDecoder|TextEncoder|Response)\b/.test(source);
   const { outputFiles } = buildSync({
     stdin: { contents: source, resolveDir: fileURLToPath(here) },
@@ -56,7 +58,7 @@ function commonJs(file) {
     target: "node20",
     legalComments: "none",
     footer: { js: bundled ? NOTICES : "" },
-    supported: { "dynamic-import": file === "inlined.js" },
+    supported: { "dynamic-import": file.pathname.endsWith("/unpack.js") },
     banner: { js: `"use strict";${source.includes("import.meta.url") ? fileUrl : ""}${hasGlobals ? GLOBALS : ""}` },
     define: { "import.meta.url": "fileUrl" },
   });
@@ -70,8 +72,25 @@ for (const [engine, folder] of [
 ]) {
   // What goes with a client of either stands in one place.
   const filter = (file) =>
-    engine === "full" || !/(openfeature|exposures|file-storage|guard|testing|variables)[^/]*$/.test(file);
+    engine === "full" ||
+    !/\/(openfeature|exposures|anonymous|storage|file-storage|guard|testing|variables)[^/]*$/.test(file);
   cpSync(dist, folder, { recursive: true, filter });
+  if (engine === "slim") {
+    // All else has entry points of its own, which are the same for both.
+    for (const file of ["exports.js", "exports.d.ts"])
+      writeFileSync(new URL(file, folder), 'export * from "./client.js";\n');
+  }
+
+  const files = readdirSync(folder);
+  const cjs = new URL("cjs/", folder);
+  mkdirSync(cjs);
+  writeFileSync(new URL("package.json", cjs), '{ "type": "commonjs" }\n');
+  // Neither runtime has CommonJS.
+  for (const file of files.filter((file) => !/^(browser|workerd)\./.test(file))) {
+    if (file.endsWith(".js")) writeFileSync(new URL(file, cjs), commonJs(new URL(file, folder)));
+    else cpSync(new URL(file, folder), new URL(file, cjs));
+  }
+
   for (const [build, wasm, inlined] of [
     [engine, "flagstone_bg.wasm", "flagstone_inlined.js"],
     ["tools", "flagstone_tools.wasm", "flagstone_tools_inlined.js"],
@@ -80,15 +99,6 @@ for (const [engine, folder] of [
     cpSync(built, new URL(wasm, folder));
     const gzipped = gzipSync(readFileSync(built), { level: 9 });
     writeFileSync(new URL(inlined, folder), `export default "${gzipped.toString("base64")}";\n`);
-  }
-
-  const cjs = new URL("cjs/", folder);
-  mkdirSync(cjs);
-  writeFileSync(new URL("package.json", cjs), '{ "type": "commonjs" }\n');
-  // Neither runtime has CommonJS.
-  for (const file of readdirSync(dist).filter((file) => filter(file) && !/^(browser|workerd)\./.test(file))) {
-    if (file.endsWith(".js")) writeFileSync(new URL(file, cjs), commonJs(file));
-    else cpSync(new URL(file, dist), new URL(file, cjs));
   }
 }
 for (const license of ["LICENSE-APACHE", "LICENSE-MIT"]) cpSync(new URL(license, root), new URL(license, pkg));

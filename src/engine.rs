@@ -91,12 +91,7 @@ impl LoadError {
             #[cfg(feature = "ed25519")]
             LoadError::Variables(message) => message.clone(),
             LoadError::Expired { expires, now } => {
-                // In a browser JavaScript writes dates (`pkg-templates/src/engine.ts`).
-                let text = |at: &Timestamp| match cfg!(all(feature = "wasm", target_arch = "wasm32")) {
-                    true => decimal(at.as_millis()),
-                    false => at.text(),
-                };
-                let (expires, now) = (text(expires), text(now));
+                let (expires, now) = (expires.text(), now.text());
                 ["the snapshot expired at ", &expires, " and it is ", &now, " now; renew it, or set the clock"].concat()
             }
         }
@@ -176,6 +171,12 @@ impl Gatekeeper {
     pub(crate) fn is_held(&self, payload: &str, held: Option<&Snapshot>) -> bool {
         let expired = self.newest.as_ref().and_then(|newest| newest.expired.as_ref());
         expired.is_none() && held.is_some_and(|held| held.document() == payload)
+    }
+
+    /// The newest version seen, 0 where none was.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn newest_version(&self) -> u64 {
+        self.newest.as_ref().map_or(0, |newest| newest.version)
     }
 
     /// Takes a snapshot whose payload is verified, and is not that of the one held.

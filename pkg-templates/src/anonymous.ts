@@ -215,11 +215,6 @@ export function expiredAnonymousIdCookie(cookie: AnonymousIdCookie = {}): string
   return setCookie("", cookie, 0);
 }
 
-/** 128 random bits, in hexadecimal; on insecure origins as well, where `crypto.randomUUID` is not. */
-export function randomId(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
 function setCookie(value: string, cookie: AnonymousIdCookie, seconds?: number): string {
   const { name = NAME, maxAge = MAX_AGE_S, domain, secure = true } = cookie;
   if (!TOKEN.test(name)) throw new TypeError(`a cookie cannot be named ${JSON.stringify(name)}`);

@@ -1,9 +1,8 @@
 // Browsers whose page or bundler serves the module as an asset beside this file: the smallest download, compiled as it
 // arrives.
-import { inlined, inlinedTools } from "./inlined.js";
 import { useModule, type ModuleFrom } from "./instance.js";
 
-function served(url: URL, inlined: ModuleFrom): ModuleFrom {
+function served(url: URL, inlined: "inlined" | "inlinedTools"): ModuleFrom {
   let tries = 0;
   return async () => {
     const attempt = tries++;
@@ -17,13 +16,14 @@ function served(url: URL, inlined: ModuleFrom): ModuleFrom {
     } catch {
       // A bundler that knows no assets, or a server that cannot be reached.
     }
-    return inlined();
+    const unpack = await import("./unpack.js");
+    return unpack[inlined]();
   };
 }
 
 useModule(
-  served(new URL("./flagstone_bg.wasm", import.meta.url), inlined),
-  served(new URL("./flagstone_tools.wasm", import.meta.url), inlinedTools),
+  served(new URL("./flagstone_bg.wasm", import.meta.url), "inlined"),
+  served(new URL("./flagstone_tools.wasm", import.meta.url), "inlinedTools"),
 );
 
-export * from "./client.js";
+export * from "./exports.js";

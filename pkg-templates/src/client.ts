@@ -1,4 +1,3 @@
-import { randomId } from "./anonymous.js";
 import {
   errorCodeOf,
   isBoundInTime,
@@ -16,36 +15,19 @@ import {
   type Step,
 } from "./codes.js";
 import type { EvaluationContext } from "./encode.js";
-import {
-  Host,
-  LoadError,
-  type LoadErrorCode,
-  type Pins,
-  type Subject as Attributes,
-  type VariablePins,
-} from "./host.js";
+import { LoadError, Problem, problem, reason, told, wordsOf, Wrong, type LoadErrorCode } from "./errors.js";
+import { Host, type Pins, type Subject as Attributes, type VariablePins } from "./host.js";
 import { forbidden, load } from "./instance.js";
 import { checkKeys, checkOptions, checkPins } from "./options.js";
 import type { RequestPins, SignedPinsOptions } from "./pins.js";
 import { runtime } from "./runtime.js";
 import { Schedule } from "./schedule.js";
-import { readBody, reason, Source } from "./source.js";
-import type { SnapshotStorage, StoredSnapshot } from "./storage.js";
+import { readBody, Source } from "./source.js";
 import { jitter, timer, within } from "./timer.js";
+import type { SnapshotStorage, StoredSnapshot } from "./web-storage.js";
 
 export { LoadError };
-export {
-  AnonymousId,
-  anonymousIdCookie,
-  cookieStorage,
-  expiredAnonymousIdCookie,
-  readAnonymousId,
-  type AnonymousIdCookie,
-  type AnonymousIdOptions,
-  type AnonymousIdStorage,
-} from "./anonymous.js";
-export { cacheStorage, inlineEnvelope, kvStorage, webStorage } from "./storage.js";
-export type { ItemStorage, KeyValueNamespace, SnapshotStorage, StoredSnapshot } from "./storage.js";
+export type { ItemStorage, SnapshotStorage, StoredSnapshot } from "./web-storage.js";
 export type { RequestPins, SignedPinsOptions } from "./pins.js";
 export type { ErrorCode, EvaluationContext, FlagType, JsonValue, LoadErrorCode, Pins, Reason, Step, VariablePins };
 
@@ -345,7 +327,12 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
    * @throws {@link LoadError} With the code `VARIABLES`, where environment variables pin what the snapshot does not have.
    */
   static async start<F extends object = UntypedFlags>(options: StartOptions): Promise<FlagstoneClient<F>> {
-    const client = new FlagstoneClient<F>(options, STARTING);
+    let client: FlagstoneClient<F>;
+    try {
+      client = new FlagstoneClient<F>(options, STARTING);
+    } catch (error) {
+      throw await optionError(error);
+    }
     const begun = client.#begin();
     try {
       if (!(await within(options.startTimeout ?? START_TIMEOUT, begun))) client.#startLate(begun);
@@ -461,7 +448,8 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
 
   /** Reads a context once, for evaluating many times. It is read again when the snapshot changes. */
   subject(context: EvaluationContext, options: SubjectOptions = {}): Subject<F> {
-    return new Subject(this, context, options.pins && checkPins(options.pins));
+    const { pins } = options;
+    return new Subject(this, context, pins && subjectPins(pins));
   }
 
   /**
@@ -472,7 +460,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
    */
   async readPins(token: string): Promise<Pins> {
     const { signedPins, environment } = this.#options;
-    if (signedPins === undefined) throw new LoadError("SIGNATURE", "start the client with `signedPins`");
+    if (signedPins === undefined) throw await told(problem(Wrong.NoSignedPins), "SIGNATURE");
     this.#assertOpen();
     const { readPins } = await import("./pins.js");
     return readPins(await this.#loadEngine(), token, signedPins.keys ?? this.#keys, environment, this.#time());
@@ -489,15 +477,15 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
    * ```
    */
   async requestPins(request: Request): Promise<RequestPins> {
-    return this.#findPins(request.url, request.headers.get("cookie") ?? "");
+    return this.#findPins(request);
   }
 
-  async #findPins(address: string, cookies: string): Promise<RequestPins> {
+  async #findPins(request?: Request): Promise<RequestPins> {
     const { signedPins } = this.#options;
     if (signedPins === undefined) return {};
     // Loaded by those alone who take them.
     const { error, ...found } = await import("./pins.js")
-      .then(({ findPins }) => findPins(address, cookies, signedPins.name, (token) => this.readPins(token)))
+      .then(({ findPins }) => findPins(request, signedPins.name, (token) => this.readPins(token)))
       .catch((error: unknown) => ({ error }));
     if (error !== undefined) {
       this.#warn("PINS", `pins are not taken: ${reason(error)}`);
@@ -524,20 +512,30 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   }
 
   /**
-   * Replaces the trusted keys; a key that is gone no longer counts from the next load on.
+   * Replaces the trusted keys, at once; a key that is gone no longer counts from the next load on.
    *
-   * @throws Where these are no JWK set of Ed25519 keys.
+   * @throws {TypeError} Where these are no JWK set of Ed25519 keys. Those from before are trusted on.
    */
-  setKeys(keys: KeySet): void {
-    checkKeys(keys);
+  async setKeys(keys: KeySet): Promise<void> {
     this.#assertOpen();
-    this.#host?.setKeys(keys);
+    try {
+      checkKeys(keys);
+      this.#host?.setKeys(keys);
+    } catch (error) {
+      throw await optionError(error);
+    }
     this.#keys = keys;
   }
 
-  /** A random id for a user who has not signed in: 128 random bits, in hexadecimal. {@link AnonymousId} keeps one. */
+  /**
+   * A random id for a user who has not signed in: 128 random bits, in hexadecimal. `AnonymousId` of `flagstone/anonymous` keeps
+   * one.
+   */
   anonymousId(): string {
-    return randomId();
+    // On insecure origins as well, where `crypto.randomUUID` is not.
+    return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join(
+      "",
+    );
   }
 
   /** The environment whose snapshots are taken. */
@@ -776,13 +774,12 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
 
   /** Goes on once the engine is there, which may be much later than it should. */
   async #continue(kept: StoredSnapshot | undefined, current?: Promise<void>, failures = 0): Promise<void> {
-    const { source, bootstrap, signedPins } = this.#options;
+    const { source, bootstrap } = this.#options;
     try {
       const host = await this.#loadEngine();
-      if (typeof document !== "undefined" && signedPins !== undefined) {
-        const { pins, cookie } = await this.#findPins(location.href, pageCookies());
+      if (typeof document !== "undefined") {
+        const { pins } = await this.#findPins();
         if (pins !== undefined) host.pin(pins);
-        if (cookie !== undefined) pageCookies(cookie);
       }
       // What was kept comes first, for whatever is older than that is not taken.
       if (kept !== undefined) await this.#restore(kept);
@@ -831,8 +828,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
         this.#state = "FATAL";
         this.#stopSchedule();
       }
-      const message = `the engine cannot be loaded (flagstone_bg.wasm): ${why ?? reason(error)}`;
-      throw new LoadError("ENGINE", message, { cause: error });
+      throw await told(problem(Wrong.Engine, why ?? error));
     }
     const { environment, audience = "client", pins = {}, variables } = this.#options;
     try {
@@ -844,7 +840,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
         variables,
       }));
     } catch (error) {
-      throw new OptionError(reason(error), { cause: error });
+      throw await optionError(error);
     }
   }
 
@@ -895,7 +891,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     const source = this.#source;
     if (source === undefined || this.#isClosed) return;
     const wake = runtime();
-    const { poll = POLL, stream } = this.#options;
+    const { poll = POLL } = this.#options;
     if (wake.isPerRequest) {
       // What is kept is served, and whoever answers the request refreshes it when it is time.
       if (this.version === undefined) await this.refresh().catch(() => false);
@@ -906,7 +902,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
       if (worked) this.#warned.delete("STREAM");
       this.#failed(error);
     };
-    const schedule = new Schedule(source, poll === false ? undefined : poll, refresh, () => this.version, deaf);
+    const schedule = new Schedule(source.stream, poll === false ? undefined : poll, refresh, () => this.version, deaf);
     const stop = wake.onWake(() => {
       // Timers slept as well.
       this.#settle();
@@ -917,7 +913,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
       schedule.stop();
       stop();
     };
-    const first = schedule.start(stream !== undefined);
+    const first = schedule.start();
     if (this.version === undefined) await first;
   }
 
@@ -956,7 +952,8 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     const isApart = runtime().isPerRequest;
     const taken = isApart ? this.#takeNow(envelope) : this.#taking.then(() => this.#takeNow(envelope));
     if (!isApart) this.#taking = taken.catch(() => false);
-    return taken.catch((error: unknown) => {
+    return taken.catch(async (problem: unknown) => {
+      const error = await told(problem);
       if (from === undefined || !(error instanceof LoadError) || error.code === "ENGINE") throw error;
       throw new LoadError(error.code, `${from}: ${error.message}`, { cause: error });
     });
@@ -1216,6 +1213,22 @@ function known<T>(flag: Flag, packed: number, rule: number): EvaluationDetails<T
   return undefined;
 }
 
+/** Pins that are refused at once, and in few words, for more would have to be loaded. */
+function subjectPins(pins: Pins): Pins {
+  try {
+    return checkPins(pins);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    // eslint-disable-next-line preserve-caught-error -- a problem says nothing yet
+    throw new TypeError(`${String(error.values[0])}: expected variants' names, or null for off`);
+  }
+}
+
+/** In words. */
+async function optionError(error: unknown): Promise<OptionError> {
+  return new OptionError(await wordsOf(error), { cause: error instanceof Problem ? undefined : error });
+}
+
 /** A listener's error is the listener's: it surfaces as uncaught and stops nobody else. */
 function tell<T>(listener: (event: T) => void, event: T): void {
   try {
@@ -1229,16 +1242,6 @@ function tell<T>(listener: (event: T) => void, event: T): void {
 
 function isUrl(source: string | URL | EnvelopeSource | undefined): source is string | URL {
   return source instanceof URL || (typeof source === "string" && !source.trimStart().startsWith("{"));
-}
-
-/** The page's cookies, after setting one if it is given; none where they are blocked, which asking shows by throwing. */
-function pageCookies(set?: string): string {
-  try {
-    if (set !== undefined) document.cookie = set;
-    return document.cookie;
-  } catch {
-    return "";
-  }
 }
 
 function storageError(done: string, error: unknown): LoadError {

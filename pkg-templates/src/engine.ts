@@ -1,7 +1,22 @@
 // The engine in the module's memory, by the functions that the module exports. The other half is src/wasm/mod.rs.
 import type { Description } from "./codes.js";
 import { Encoder, type Memory } from "./encode.js";
+import { problem, Wrong } from "./errors.js";
 import type { Subject } from "./host.js";
+
+/** What came of a snapshot: `Taken` of src/wasm/mod.rs. */
+export const enum Taken {
+  New,
+  /** It is the one that is held. */
+  Same,
+  /** It has to be completed first. */
+  Incomplete,
+  Older,
+  Fork,
+  Expired,
+  Environment,
+  Audience,
+}
 
 /** What the module exports. Texts go in and out as UTF-8, numbers are those of WebAssembly: negative where they are large. */
 export interface Exports {
@@ -9,10 +24,10 @@ export interface Exports {
   create(): number;
   discard(engine: number): void;
   input(engine: number, length: number): number;
-  output(engine: number): number;
-  outputLength(engine: number): number;
   bind(engine: number, isServer: number): void;
-  take(engine: number, now: number): number;
+  take(engine: number, now: number): Taken;
+  /** The newest version seen. */
+  newest(engine: number): number;
   pin(engine: number, flagLength: number, isOff: number): void;
   unpin(engine: number): void;
   buffer(engine: number, bytes: number): number;
@@ -26,28 +41,19 @@ export interface Exports {
   patterns(): number;
 }
 
-/** What came of a snapshot, by the engine's number for it. */
-const TAKEN = ["NEW", "SAME", "REPLAY", "EXPIRED", "SNAPSHOT", "INCOMPLETE"] as const;
-
-/** A snapshot that is not taken. */
-export class TakeError extends Error {
-  readonly code: "REPLAY" | "EXPIRED" | "SNAPSHOT";
-
-  constructor(code: TakeError["code"], message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
 /** One engine of one instance of the module. */
 export class Engine<E extends Exports = Exports> {
   protected readonly exports: E;
   private readonly encoder: Encoder;
   /** Where it stands in the memory. */
   protected readonly at: number;
+  private readonly environment: string;
+  private readonly audience: string;
 
   constructor(exports: E, environment: string, audience: string) {
     this.exports = exports;
+    this.environment = environment;
+    this.audience = audience;
     const at = (this.at = exports.create());
     this.encoder = new Encoder(exports.memory, {
       grow: (bytes) => exports.buffer(at, bytes) >>> 0,
@@ -66,19 +72,20 @@ export class Engine<E extends Exports = Exports> {
   /**
    * Takes a payload that is verified, unless it is the one held, or has to be completed first.
    *
-   * @throws {TakeError}
+   * @throws {Problem}
    */
-  take(payload: Uint8Array, now: number): "NEW" | "SAME" | "INCOMPLETE" {
+  take(payload: Uint8Array, now: number): Taken {
     this.give(payload);
-    const taken = TAKEN[this.exports.take(this.at, now)];
-    if (taken === "NEW") this.encoder.reset(this.exports.places(this.at) >>> 0);
-    if (taken === "NEW" || taken === "SAME" || taken === "INCOMPLETE") return taken;
+    const { exports, at, environment, audience } = this;
+    const taken = exports.take(at, now);
+    if (taken === Taken.New) this.encoder.reset(exports.places(at) >>> 0);
     // A number that no engine gives, a broken one may.
-    if (taken === undefined) throw new WebAssembly.RuntimeError("the engine gave no result");
-    const text = this.read();
-    // Its instants are in milliseconds.
-    const said = taken === "EXPIRED" ? text.replace(/-?\d+/g, (at) => new Date(Number(at)).toISOString()) : text;
-    throw new TakeError(taken, said);
+    if (taken < Taken.New || taken > Taken.Audience) throw new WebAssembly.RuntimeError("the engine gave no result");
+    if (taken < Taken.Older) return taken;
+    const newest = exports.newest(at);
+    const refused = problem(Wrong.Refused, { taken, payload, now, newest, environment, audience });
+    refused.code = taken > Taken.Expired ? "SNAPSHOT" : taken === Taken.Expired ? "EXPIRED" : "REPLAY";
+    throw refused;
   }
 
   /** Pins these flags, and no others. */
@@ -126,14 +133,4 @@ export class Engine<E extends Exports = Exports> {
     const place = this.exports.input(this.at, text.length) >>> 0;
     new Uint8Array(this.exports.memory.buffer).set(text, place);
   }
-
-  protected read(): string {
-    const { exports, at } = this;
-    return readText(exports.memory, exports.output(at), exports.outputLength(at));
-  }
-}
-
-/** A text in a module's memory. */
-export function readText({ buffer }: Memory, place: number, length: number): string {
-  return new TextDecoder().decode(new Uint8Array(buffer, place >>> 0, length >>> 0));
 }

@@ -1,5 +1,7 @@
 // Signed envelopes and trusted keys, held to the rules of src/snapshot/envelope.rs and keys.rs; tests/envelope.rs asks both.
 // What decides in a payload is for the engine alone to read, from the very bytes that were signed.
+import { problem, Wrong } from "./errors.js";
+
 /** A public key, and the environments that it may sign for. */
 export interface TrustedKey {
   readonly kid: string;
@@ -55,24 +57,24 @@ const PARAMETERS = ["alg", "b64", "crit", "kid", "typ"] as const;
 /**
  * Reads an envelope without checking any signature.
  *
- * @throws {Error} Saying what about it is not as it should be, and where.
+ * @throws {Problem} Where something about it is not as it should be.
  */
 export function openEnvelope(signed: string | Uint8Array): Envelope {
   try {
     const envelope = object(parse(typeof signed === "string" ? signed : utf8(signed)), "it");
     if (["protected", "header", "signature"].some((name) => name in envelope)) {
-      throw new Error("it is a JWS in the flattened serialization; only the general one is read");
+      throw problem(Wrong.Flattened);
     }
     const list = array(envelope.signatures, "`signatures`");
-    if (list.length === 0) throw new Error("`signatures` is empty: nobody signed this");
-    if (list.length > MAX_SIGNATURES) throw new Error(`it has more than ${MAX_SIGNATURES} signatures`);
+    if (list.length === 0) throw problem(Wrong.NoSignature);
+    if (list.length > MAX_SIGNATURES) throw problem(Wrong.ManySignatures, MAX_SIGNATURES);
     const signatures = list.map(readSignature);
     if (signatures.some(({ header }) => (header.b64 ?? true) !== (signatures[0]?.header.b64 ?? true))) {
-      throw new Error("its signatures differ in `b64`, so they do not sign the same payload; sign it anew");
+      throw problem(Wrong.DifferentPayloads);
     }
     return { payload: string(envelope.payload, "`payload`"), signatures };
   } catch (error) {
-    throw new Error(`not a signed envelope: ${(error as Error).message}`, { cause: error });
+    throw problem(Wrong.Envelope, error);
   }
 }
 
@@ -96,7 +98,7 @@ function readHeader(value: unknown, place: string): Header {
     if (found === undefined) continue;
     if (name === "crit") texts(found, where);
     else if (name !== "b64") string(found, where);
-    else if (typeof found !== "boolean") throw new Error(`${where} is neither true nor false`);
+    else if (typeof found !== "boolean") throw problem(Wrong.NotBoolean, where);
   }
   return header;
 }
@@ -104,7 +106,7 @@ function readHeader(value: unknown, place: string): Header {
 /**
  * Applies every rule but the signature check itself, and returns the signatures of which one must verify: never none.
  *
- * @throws {Error} Where a trusted key signed under a header that is not accepted, or no trusted key signed.
+ * @throws {Problem} Where a trusted key signed under a header that is not accepted, or no trusted key signed.
  */
 export function candidates(
   { payload, signatures }: Envelope,
@@ -121,8 +123,7 @@ export function candidates(
       elsewhere = key;
       continue;
     }
-    const problem = problemOf(signature, typ);
-    if (problem !== undefined) throw new Error(`the signature by ${JSON.stringify(key.kid)} ${problem}`);
+    check(signature, typ, key.kid);
     const input = new TextEncoder().encode(`${signature.encoded}.${payload}`);
     found.push({
       kid: key.kid,
@@ -133,100 +134,83 @@ export function candidates(
     });
   }
   if (found.length > 0) return found;
-  if (elsewhere !== undefined) {
-    const { kid, environments } = elsewhere;
-    const bound = environments.join(", ");
-    throw new Error(`signed by a key bound to ${bound}, not ${environment} (kid ${JSON.stringify(kid)})`);
-  }
+  if (elsewhere !== undefined) throw problem(Wrong.BoundElsewhere, elsewhere, environment);
   const kids = signatures.map(kidOf).filter((kid) => kid !== undefined);
-  throw new Error(
-    kids.length === 0
-      ? "signed by a key without a `kid`; trusted keys are told apart by it"
-      : `signed by ${kids.map((kid) => JSON.stringify(kid)).join(", ")}, which is not among the trusted keys; if it should be, add it to them`,
-  );
+  throw kids.length === 0 ? problem(Wrong.NoKeyId) : problem(Wrong.NotTrusted, kids);
 }
 
 /** Whose signature it claims to be, wherever it says so: a kid that is not signed is refused, but only a trusted one. */
 const kidOf = ({ header, unprotected }: Signature): string | undefined => header.kid ?? unprotected.kid;
 
-/** What a trusted key's signature asks for that is not done here. */
-function problemOf({ header, unprotected, bytes }: Signature, typ: Typ): string | undefined {
+/** @throws {Problem} Where a trusted key's signature asks for what is not done here. */
+function check({ header, unprotected, bytes }: Signature, typ: Typ, kid: string): void {
   const { alg, b64, crit = [] } = header;
   const outside = PARAMETERS.find((name) => unprotected[name] !== undefined);
-  if (outside !== undefined) return `has \`${outside}\` outside the protected header, where it is not signed`;
-  if (alg !== "Ed25519" && alg !== "EdDSA") return `has ${parameter("alg", alg)}, not \`alg\` "Ed25519"`;
-  if (header.typ !== typ) return `has ${parameter("typ", header.typ)}, not \`typ\` "${typ}"`;
-  if (b64 !== false) return "signs an encoded payload; it needs `b64` false (RFC 7797)";
+  if (outside !== undefined) throw problem(Wrong.Unsigned, kid, outside);
+  if (alg !== "Ed25519" && alg !== "EdDSA") throw problem(Wrong.Algorithm, kid, alg);
+  if (header.typ !== typ) throw problem(Wrong.Typ, kid, header.typ, typ);
+  if (b64 !== false) throw problem(Wrong.Encoded, kid);
   const unknown = crit.find((name) => name !== "b64");
-  if (unknown !== undefined) return `needs ${JSON.stringify(unknown)} to be understood (\`crit\`), and it is not`;
-  if (crit.length !== 1) return 'needs `crit` ["b64"], as RFC 7797 says';
-  return bytes.length === 64 ? undefined : `is ${bytes.length} bytes long, not 64`;
+  if (unknown !== undefined) throw problem(Wrong.Critical, kid, unknown);
+  if (crit.length !== 1) throw problem(Wrong.NotOnlyB64, kid);
+  if (bytes.length !== 64) throw problem(Wrong.SignatureLength, kid, bytes.length);
 }
-
-const parameter = (name: string, value: string | undefined): string =>
-  value === undefined ? `no \`${name}\`` : `\`${name}\` ${JSON.stringify(value)}`;
 
 /**
  * Reads a JWK set (RFC 7517) of public Ed25519 keys (RFC 8037), each bound to environments. Keys of other kinds are passed
  * over.
  *
- * @throws {Error} Saying which of them cannot be trusted, and why.
+ * @throws {Problem} Where one of them cannot be trusted.
  */
 export function readKeys(set: unknown): readonly TrustedKey[] {
   const keys: TrustedKey[] = [];
   // As it stands now, whatever becomes of the caller's object.
   const list = array(object(JSON.parse(JSON.stringify(set)), "the set of trusted keys").keys, "`keys`");
-  if (list.length > MAX_KEYS) throw new Error(`\`keys\` holds more than ${MAX_KEYS} keys`);
+  if (list.length > MAX_KEYS) throw problem(Wrong.ManyKeys, MAX_KEYS);
   list.forEach((value, index) => {
-    const place = `not a set of trusted keys: keys[${index}]`;
+    const place = `keys[${index}]`;
     const jwk = object(value, place);
-    if ("d" in jwk || "k" in jwk) {
-      throw new Error(`${place}: this key is secret, and trusted keys are handed to everyone; take it out, and replace it if anyone has seen it`); // prettier-ignore
-    }
+    if ("d" in jwk || "k" in jwk) throw problem(Wrong.SecretKey, place);
     const [kty, crv, alg, use, kid] = ["kty", "crv", "alg", "use", "kid"].map((name) =>
       jwk[name] === undefined ? undefined : string(jwk[name], `${place}.${name}`),
     );
     const bytes = jwk.x === undefined ? undefined : base64url(jwk.x, `${place}.x`);
     const environments = jwk.environments === undefined ? [] : texts(jwk.environments, `${place}.environments`);
     if (kty !== undefined && (kty !== "OKP" || (crv !== undefined && crv !== "Ed25519"))) return;
-    const problem = [
-      (kty === undefined || crv === undefined) &&
-        "another `kty` or `crv`; only `OKP` with `Ed25519` is read (RFC 8037)",
-      !kid && "no `kid`, by which envelopes name it",
-      alg !== "Ed25519" && 'no `alg` "Ed25519" (RFC 9864)',
-      use !== undefined && use !== "sig" && 'another `use` than "sig"',
-      environments.length === 0 && 'no environment it is bound to; name them, as in "environments": ["production"]',
-      bytes?.length !== 32 && "no `x`, 32 bytes in base64url",
-      keys.some((other) => other.kid === kid) && "the `kid` of another; give one of them another",
-    ].find((problem) => problem !== false);
-    if (problem !== undefined)
-      throw new Error(`${place}: this key ${kid ? `(${JSON.stringify(kid)}) ` : ""}has ${problem}`);
-    // eslint-disable-next-line @typescript-eslint/no-non-null-assertion -- or there would be a problem
+    const wrong = [
+      kty === undefined || crv === undefined,
+      !kid,
+      alg !== "Ed25519",
+      use !== undefined && use !== "sig",
+      environments.length === 0,
+      bytes?.length !== 32,
+      keys.some((other) => other.kid === kid),
+    ].indexOf(true);
+    if (wrong >= 0) throw problem(Wrong.Key, place, kid, wrong);
+    // eslint-disable-next-line @typescript-eslint/no-non-null-assertion -- or something would be wrong
     keys.push({ kid: kid!, bytes: bytes!, environments });
   });
-  if (keys.length === 0) throw new Error("the set of trusted keys holds no Ed25519 key");
+  if (keys.length === 0) throw problem(Wrong.NoKeys);
   return keys;
 }
 
 /** Reads JSON as the engine does: no name twice in one object, no half of a surrogate pair, nothing nested deeper than 128. */
 export function parse(text: string): unknown {
-  if (text.length > MAX_LENGTH) throw new Error("at most 128 MiB are read");
+  if (text.length > MAX_LENGTH) throw problem(Wrong.TooLong);
   let value: unknown;
   try {
     value = JSON.parse(text);
-  } catch (error) {
-    const start = JSON.stringify(text.slice(0, 1));
-    throw new Error(text === "" ? "it is empty" : `it is no JSON; it begins with ${start}`, { cause: error });
+  } catch {
+    throw problem(Wrong.NoJson, text.slice(0, 1));
   }
-  if (countMembers(value, 0) !== countColons(text)) throw new Error("a name stands twice in one object");
+  if (countMembers(value, 0) !== countColons(text)) throw problem(Wrong.NameTwice);
   return value;
 }
 
 function countMembers(value: unknown, depth: number): number {
-  if (typeof value === "string" && /\p{Surrogate}/u.test(value))
-    throw new Error("a string holds half of a surrogate pair");
+  if (typeof value === "string" && /\p{Surrogate}/u.test(value)) throw problem(Wrong.Surrogate);
   if (typeof value !== "object" || value === null) return 0;
-  if (depth === MAX_DEPTH) throw new Error(`it is nested deeper than ${MAX_DEPTH}`);
+  if (depth === MAX_DEPTH) throw problem(Wrong.Nested, MAX_DEPTH);
   const isList = Array.isArray(value);
   let members = 0;
   for (const [name, inner] of Object.entries(value)) {
@@ -257,18 +241,17 @@ function countColons(json: string): number {
 }
 
 function object(value: unknown, what: string): Members {
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new Error(`${what}: expected an object`);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw problem(Wrong.NoObject, what);
   return value as Members;
 }
 
 function array(value: unknown, what: string): readonly unknown[] {
-  if (!Array.isArray(value)) throw new Error(`${what} ${value === undefined ? "is missing" : "is no array"}`);
+  if (!Array.isArray(value)) throw problem(Wrong.NoArray, what, value);
   return value;
 }
 
 function string(value: unknown, what: string): string {
-  if (typeof value !== "string") throw new Error(`${what} ${value === undefined ? "is missing" : "is no string"}`);
+  if (typeof value !== "string") throw problem(Wrong.NoString, what, value);
   return value;
 }
 
@@ -285,14 +268,14 @@ export function base64url(value: unknown, what: string): Uint8Array<ArrayBuffer>
   } catch {
     // Another character.
   }
-  throw new Error(`${what} is not canonical base64url without padding`);
+  throw problem(Wrong.NoBase64url, what);
 }
 
 /** The text that bytes stand for; a byte order mark stays, and is refused like all else that is not JSON. */
 export function utf8(bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (error) {
-    throw new Error("not UTF-8", { cause: error });
+  } catch {
+    throw problem(Wrong.NoUtf8);
   }
 }

@@ -1,7 +1,7 @@
 // For Node.js; apart from the rest, for bundlers must not meet `node:` modules.
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { keptVersion, parse, type SnapshotStorage, type StoredSnapshot } from "./storage.js";
+import { keptVersion, parse, type SnapshotStorage, type StoredSnapshot } from "./web-storage.js";
 
 /**
  * Keeps the last good snapshot in a file, which is always whole: it is written beside its place and moved there. Give each

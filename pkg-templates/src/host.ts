@@ -1,6 +1,6 @@
 import { describe, isBoundInTime, NUMBERS_A_FLAG, type Description, type Flag } from "./codes.js";
 import { ContextError, readAttribute } from "./encode.js";
-import { Engine, TakeError } from "./engine.js";
+import { Engine, Taken } from "./engine.js";
 import {
   candidates,
   openEnvelope,
@@ -11,47 +11,10 @@ import {
   type TrustedKey,
   type Typ,
 } from "./envelope.js";
+import { LoadError, Problem, problem, Wrong, type LoadErrorCode } from "./errors.js";
 import { abandon, exports, generation } from "./instance.js";
 import type { Held } from "./tools.js";
 import { verified } from "./verify.js";
-
-/** What went wrong. */
-export type LoadErrorCode =
-  | "ENGINE"
-  | "TOOLS"
-  | "FETCH"
-  | "STREAM"
-  | "STORAGE"
-  | "ENVELOPE"
-  | "SIGNATURE"
-  | "SNAPSHOT"
-  | "VARIABLES"
-  | "REPLAY"
-  | "EXPIRED";
-
-/** A snapshot that could not be had, or was not taken. Whatever was held before is still held. */
-export class LoadError extends Error {
-  override name = "LoadError";
-  /**
-   * - `ENGINE`: the engine itself, or what checks signatures, could not be loaded.
-   * - `TOOLS`: it comes uncompiled, and what compiles it could not be loaded.
-   * - `FETCH`: it could not be fetched.
-   * - `STREAM`: the stream of news could not be had, or broke off. The source is asked now and then instead.
-   * - `STORAGE`: where the last good one is kept could not be read or written.
-   * - `ENVELOPE`: it is no envelope, or no trusted key signed it as it should.
-   * - `SIGNATURE`: the signature does not verify: someone changed the envelope.
-   * - `SNAPSHOT`: what was signed is no snapshot, or one for another environment or audience.
-   * - `VARIABLES`: environment variables pin what the first snapshot does not have.
-   * - `REPLAY`: it is older than one seen before, or another one of the same version.
-   * - `EXPIRED`: it had expired before it was loaded.
-   */
-  readonly code: LoadErrorCode;
-
-  constructor(code: LoadErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
-}
 
 /** What a context says of some attributes, read once. */
 export interface Subject {
@@ -162,7 +125,7 @@ export class Host {
   /**
    * Verifies an envelope and takes its snapshot; false where it is the one held.
    *
-   * @throws {LoadError}
+   * @throws {Problem} Or a {@link LoadError}.
    */
   async take(signed: string | Uint8Array, clock: () => number): Promise<boolean> {
     const envelope = attempt("ENVELOPE", () => openEnvelope(signed));
@@ -182,8 +145,8 @@ export class Host {
       }
       const payload = completed ?? (variables === undefined ? signature.payload : new TextEncoder().encode(said));
       const taken = attempt("SNAPSHOT", () => this.#ready().take(payload, now));
-      if (taken === "SAME") return false;
-      if (taken === "NEW") {
+      if (taken === Taken.Same) return false;
+      if (taken === Taken.New) {
         this.#current = undefined;
         this.#era = this.#description = this.#describe(completed === undefined ? said : decode(completed));
         this.#ids = [...this.#description.attributes.keys()];
@@ -192,7 +155,7 @@ export class Host {
         this.#variables = variables;
         return true;
       }
-      if (completed !== undefined) throw new LoadError("TOOLS", "the engine and its tools are of two versions");
+      if (completed !== undefined) throw coded("TOOLS", problem(Wrong.Versions));
       completed = await complete(payload);
       this.#completed = { said, payload: completed };
     }
@@ -204,14 +167,14 @@ export class Host {
     } catch (error) {
       // The engine has taken it; another one takes what was held before.
       abandon();
-      throw new LoadError("SNAPSHOT", `the snapshot cannot be described: ${String(error)}`, { cause: error });
+      throw coded("SNAPSHOT", problem(Wrong.Undescribed, error));
     }
   }
 
   /**
    * Verifies an envelope of pins under keys of its own, a JWK set, and returns its payload.
    *
-   * @throws {LoadError}
+   * @throws {Problem}
    */
   async openPins(signed: string, keys: unknown): Promise<unknown> {
     const envelope = attempt("ENVELOPE", () => openEnvelope(signed));
@@ -230,11 +193,10 @@ export class Host {
     try {
       good = await verified(found);
     } catch (error) {
-      throw new LoadError("ENGINE", `signatures cannot be checked: ${String(error)}`, { cause: error });
+      throw coded("ENGINE", problem(Wrong.Unchecked, error));
     }
     if (good !== undefined) return good;
-    const kids = found.map(({ kid }) => JSON.stringify(kid)).join(", ");
-    throw new LoadError("SIGNATURE", `the signature by ${kids} does not verify: the envelope was changed`);
+    throw coded("SIGNATURE", problem(Wrong.Unverified, found));
   }
 
   /** Reads attributes from a context, all by default. The caller's getters run here and nowhere else. */
@@ -376,13 +338,12 @@ async function complete(payload: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     tools = await import("./tools.js");
     await tools.load();
   } catch (error) {
-    const message = `the snapshot comes uncompiled, and what compiles it (flagstone_tools.wasm) cannot be loaded: ${String(error)}`;
-    throw new LoadError("TOOLS", message, { cause: error });
+    throw coded("TOOLS", problem(Wrong.NoTools, error));
   }
   try {
     return await tools.complete(payload);
   } catch (error) {
-    throw new LoadError("SNAPSHOT", error instanceof Error ? error.message : String(error), { cause: error });
+    throw coded("SNAPSHOT", problem(Wrong.Said, error));
   }
 }
 
@@ -393,10 +354,14 @@ function attempt<T>(code: LoadErrorCode, step: () => T): T {
   try {
     return untrapped(step);
   } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    const message = isTrap(error) ? `the engine broke while reading it: ${error.message}` : error.message;
-    throw new LoadError(error instanceof TakeError ? error.code : code, message, { cause: error });
+    const wrong = isTrap(error) ? Wrong.Trap : Wrong.Said;
+    throw coded(code, error instanceof Problem ? error : problem(wrong, error));
   }
+}
+
+function coded(code: LoadErrorCode, found: Problem): Problem {
+  found.code ??= code;
+  return found;
 }
 
 /** Work that may fail. A trap breaks the instance, or shows that it was broken, so it is tried once more in a new one. */

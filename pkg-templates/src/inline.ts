@@ -1,5 +1,5 @@
 // Browsers, by any bundler: the module comes as JavaScript, which each of them understands without being told.
-import { inlined, inlinedTools } from "./inlined.js";
+import { inlined, inlinedTools } from "./unpack.js";
 import { useModule, type ModuleFrom } from "./instance.js";
 
 function required(file: string, inlined: ModuleFrom): ModuleFrom {
@@ -16,4 +16,4 @@ function required(file: string, inlined: ModuleFrom): ModuleFrom {
 
 useModule(required("flagstone_bg.wasm", inlined), required("flagstone_tools.wasm", inlinedTools));
 
-export * from "./client.js";
+export * from "./exports.js";

@@ -1,5 +1,6 @@
 // The one instance of the engine's module that all clients share, replaced when it breaks.
 import type { Exports } from "./engine.js";
+import { Problem, problem, Wrong } from "./errors.js";
 import type { ModuleSource } from "./module.js";
 
 interface Instance {
@@ -48,22 +49,20 @@ export async function load(): Promise<void> {
 }
 
 /** Why there will never be an engine here, whatever is tried; undefined where there may be one. */
-export function forbidden(error: unknown): string | undefined {
-  if (typeof WebAssembly !== "object") return "there is no WebAssembly here";
+export function forbidden(error: unknown): Problem | undefined {
+  if (typeof WebAssembly !== "object") return problem(Wrong.NoWebAssembly);
   if (!(error instanceof WebAssembly.CompileError)) return undefined;
   try {
     // The smallest module there is.
     new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
     return undefined;
   } catch {
-    return "WebAssembly is forbidden here: allow `'wasm-unsafe-eval'` in the Content-Security-Policy's `script-src`";
+    return problem(Wrong.Forbidden);
   }
 }
 
 async function instantiate(): Promise<Instance> {
-  if (source === undefined) {
-    throw new Error("no engine yet: call init(module) of `flagstone/module` first, or import `flagstone`");
-  }
+  if (source === undefined) throw problem(Wrong.NoModule);
   return made(await instantiateFrom(source, {}));
 }
 

@@ -1,5 +1,5 @@
 // Hosts that bring the engine's module themselves.
-import { inlinedTools } from "./inlined.js";
+import { inlinedTools } from "./unpack.js";
 import { load, replaceModule } from "./instance.js";
 
 /**
@@ -33,4 +33,4 @@ export async function init(
   await load();
 }
 
-export * from "./client.js";
+export * from "./exports.js";

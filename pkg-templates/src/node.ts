@@ -1,6 +1,6 @@
 // Node.js, and what reads its conditions: the module is a file beside this one.
 import { readFile } from "node:fs/promises";
-import { inlined, inlinedTools } from "./inlined.js";
+import { inlined, inlinedTools } from "./unpack.js";
 import type { ModuleFrom } from "./instance.js";
 import { server, useRuntime } from "./runtime.js";
 
@@ -21,4 +21,4 @@ useRuntime(
   file(new URL("./flagstone_tools.wasm", import.meta.url), inlinedTools),
 );
 
-export * from "./client.js";
+export * from "./exports.js";

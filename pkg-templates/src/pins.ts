@@ -1,6 +1,7 @@
 // Signed pins for one browser, from a link or the cookie that remembers it: how testers see a flag before anyone else does.
 import { base64url, utf8 } from "./envelope.js";
-import { LoadError, type Host, type Pins } from "./host.js";
+import { LoadError, told } from "./errors.js";
+import type { Host, Pins } from "./host.js";
 import { checkPins } from "./options.js";
 
 /** Whose signed pins are taken, and where they are looked for. */
@@ -43,7 +44,12 @@ export async function readPins(
   environment: string,
   now: number,
 ): Promise<Pins> {
-  const signed = (await host.openPins(decode(token), keys)) as SignedPins;
+  let signed: SignedPins;
+  try {
+    signed = (await host.openPins(await decode(token), keys)) as SignedPins;
+  } catch (error) {
+    throw await told(error);
+  }
   if (signed.environment !== environment) {
     const { environment: other } = signed;
     throw new LoadError("SNAPSHOT", `they are for the environment \`${other}\`, not \`${environment}\``);
@@ -52,15 +58,27 @@ export async function readPins(
   try {
     return checkPins(signed.pins);
   } catch (error) {
-    throw new LoadError("SNAPSHOT", "they are not written as `flagstone pin` does", { cause: error });
+    const cause = await told(error);
+    throw new LoadError("SNAPSHOT", "they are not written as `flagstone pin` does", { cause });
   }
 }
 
-/** The pins that an address asks for, or else a cookie, and the cookie to set then. */
+/** The pins that a request asks for, or the page, by its address or else by a cookie; and the cookie to set then. */
 export async function findPins(
+  request: Request | undefined,
+  name = NAME,
+  read: (token: string) => Promise<Pins>,
+): Promise<RequestPins & { readonly error?: unknown }> {
+  if (request !== undefined) return findIn(request.url, request.headers.get("cookie") ?? "", name, read);
+  const found = await findIn(location.href, pageCookies(), name, read);
+  if (found.cookie !== undefined) pageCookies(found.cookie);
+  return found;
+}
+
+async function findIn(
   address: string,
   cookies: string,
-  name = NAME,
+  name: string,
   read: (token: string) => Promise<Pins>,
 ): Promise<RequestPins & { readonly error?: unknown }> {
   const url = new URL(address);
@@ -79,10 +97,20 @@ export async function findPins(
   }
 }
 
-function decode(token: string): string {
+/** The page's cookies, after setting one if it is given; none where they are blocked, which asking shows by throwing. */
+function pageCookies(set?: string): string {
+  try {
+    if (set !== undefined) document.cookie = set;
+    return document.cookie;
+  } catch {
+    return "";
+  }
+}
+
+async function decode(token: string): Promise<string> {
   try {
     return utf8(base64url(token, "it"));
   } catch (error) {
-    throw new LoadError("ENVELOPE", "they are no base64url", { cause: error });
+    throw new LoadError("ENVELOPE", "they are no base64url", { cause: await told(error) });
   }
 }

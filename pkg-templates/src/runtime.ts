@@ -1,6 +1,6 @@
 // What differs between the places where the package runs; each entry point says it once.
 import { useModule, type ModuleFrom } from "./instance.js";
-import { webStorage, type SnapshotStorage } from "./storage.js";
+import { webStorage, type SnapshotStorage } from "./web-storage.js";
 
 /** Where a client runs. */
 export interface Runtime {

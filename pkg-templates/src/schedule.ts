@@ -1,20 +1,20 @@
 // When to look for news: now and then, sooner after a hint, later after failures.
-import type { Source } from "./source.js";
-import { UnavailableError } from "./source.js";
-import { jitter, sleep, timer } from "./timer.js";
+import { LoadError, reason } from "./errors.js";
+import { UnavailableError, type Stream } from "./source.js";
+import { jitter, timer } from "./timer.js";
 
 /** The longest wait after failures, unless the interval itself is longer. In milliseconds, as all here. */
-const MAX_BACK_OFF = 300_000;
+export const MAX_BACK_OFF = 300_000;
 /** While a stream tells of news, asking is only for when it fails to. */
 const STREAMING_FACTOR = 10;
 /** What was answered so lately is fresh; and the first wait where there is no interval. */
-const FRESH = 1000;
-/** What the stream must last to count as one that works. */
-const LASTING = 10_000;
+export const FRESH = 1000;
+/** How long until what listens is loaded again. */
+const RELOAD = 30_000;
 
 /** Keeps a client current until it is stopped. */
 export class Schedule {
-  readonly #source: Source;
+  readonly #stream: Stream | undefined;
   readonly #interval: number | undefined;
   readonly #refresh: () => Promise<boolean>;
   readonly #version: () => number | undefined;
@@ -40,13 +40,13 @@ export class Schedule {
    * @param deaf told each time that the stream cannot be had or breaks off, and whether it had worked before
    */
   constructor(
-    source: Source,
+    stream: Stream | undefined,
     interval: number | undefined,
     refresh: () => Promise<boolean>,
     version: () => number | undefined,
     deaf: (error: unknown, worked: boolean) => void,
   ) {
-    this.#source = source;
+    this.#stream = stream;
     this.#interval = interval;
     this.#refresh = refresh;
     this.#version = version;
@@ -54,8 +54,8 @@ export class Schedule {
   }
 
   /** Asks now and from then on, and listens where there is a stream; waits for the first answer. */
-  async start(streams: boolean): Promise<void> {
-    if (streams) void this.#listen();
+  async start(): Promise<void> {
+    if (this.#stream !== undefined) void this.#listen(this.#stream);
     await this.#ask();
   }
 
@@ -119,28 +119,32 @@ export class Schedule {
     return interval !== undefined && this.#streaming ? interval * STREAMING_FACTOR : interval;
   }
 
-  async #listen(): Promise<void> {
+  async #listen(stream: Stream): Promise<void> {
     const { signal } = this.#stopped;
-    const news = (version?: number): void => {
+    const told = (version?: number): void => {
       if (version !== undefined && version <= (this.#version() ?? 0)) return;
       this.#hinted = Math.max(this.#hinted, version ?? 0);
       this.#askSoon();
     };
-    for (let failures = 0; !signal.aborted; failures++) {
-      let since = Infinity;
-      const opened = (): void => {
-        since = Date.now();
-        // What was published while nobody listened is news as well.
-        if (failures > 0) news();
-        this.#streaming = true;
-      };
-      const ended = await this.#source.listen(opened, news, signal).catch((error: unknown) => ({ error }));
+    const opened = (isAgain: boolean): void => {
+      // What was published while nobody listened is news as well.
+      if (isAgain) told();
+      this.#streaming = true;
+    };
+    const closed = (): void => {
       this.#streaming = false;
+    };
+    try {
+      // Loaded by those alone who listen.
+      const { keepListening } = await import("./stream.js");
+      await keepListening(stream, { opened, told, closed, deaf: this.#deaf }, signal);
+    } catch (error) {
       if (this.#isStopped()) return;
-      const worked = Date.now() - since >= LASTING;
-      if (worked) failures = 0;
-      if (ended !== undefined) this.#deaf(ended.error, worked);
-      await sleep(jitter(Math.min(FRESH * 2 ** failures, MAX_BACK_OFF)), signal);
+      this.#deaf(new LoadError("STREAM", `${stream.name} ${reason(error)}`, { cause: error }), false);
+      signal.addEventListener(
+        "abort",
+        timer(() => void this.#listen(stream), jitter(RELOAD)),
+      );
     }
   }
 }

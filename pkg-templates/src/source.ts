@@ -1,5 +1,5 @@
 // Where snapshots come from: asking for the newest, and being told that there is a newer one.
-import { LoadError } from "./host.js";
+import { LoadError, Problem, problem, reason, told, Wrong } from "./errors.js";
 import { MAX_DELAY } from "./timer.js";
 
 /** What a source answered. */
@@ -19,6 +19,13 @@ export interface SourceOptions {
   readonly timeout: number;
   /** Whether the host's HTTP cache knows ETags. */
   readonly hasHttpCache: boolean;
+}
+
+/** Where news are told of. */
+export interface Stream {
+  readonly url: URL | string;
+  /** As messages show it. */
+  readonly name: string;
 }
 
 /** Says for how long not to ask again, in milliseconds, where the source said so. */
@@ -42,12 +49,15 @@ export class Source {
   /** What tells this source from others; undefined where only its secrets would. */
   readonly identity: string | undefined;
 
+  readonly stream?: Stream;
+
   constructor(options: SourceOptions) {
     this.#options = options;
-    const url = parseUrl("source", "a URL or an envelope", options.url);
+    const url = parseUrl("source", options.url);
     this.name = nameOf(url);
     this.identity = url.search === "" ? this.name : undefined;
-    if (options.stream !== undefined) parseUrl("stream", "a URL", options.stream);
+    const { stream } = options;
+    if (stream !== undefined) this.stream = { url: stream, name: nameOf(parseUrl("stream", stream)) };
   }
 
   /**
@@ -76,9 +86,7 @@ export class Source {
         await response.body?.cancel();
         // An HTTP cache of the host's keeps such answers to itself.
         if (etag !== undefined && !hasHttpCache) return undefined;
-        throw this.#error(
-          "answered 304 (not modified) to a question without a condition; a cache on the way is broken",
-        );
+        throw problem(Wrong.NotModified, this.name);
       }
       if (!response.ok) {
         await response.body?.cancel();
@@ -86,38 +94,19 @@ export class Source {
       }
       const envelope = await readBody(response);
       if (isHtml(envelope)) {
-        const from = response.redirected ? ` (redirected to ${nameOf(new URL(response.url))})` : "";
-        throw this.#error(
-          `answered with a page instead of a snapshot${from}; a captive portal or a proxy may stand between`,
-        );
+        throw problem(Wrong.Page, this.name, response.redirected ? nameOf(new URL(response.url)) : undefined);
       }
       return { envelope, etag: response.headers.get("etag") ?? undefined };
     } catch (error) {
       if (error instanceof LoadError) throw error;
+      if (error instanceof Problem) throw await told(error, "FETCH");
       const why = reason(late.signal.aborted ? late.signal.reason : error);
       // Messages of the host's may show the URL, secrets included.
-      throw this.#error(`cannot be fetched: ${why.replaceAll(String(url), this.name)}`, error);
+      const message = `${this.name} cannot be fetched: ${why.replaceAll(String(url), this.name)}`;
+      throw new LoadError("FETCH", message, { cause: error });
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", stop);
-    }
-  }
-
-  /**
-   * Calls back for each hint, with the version that it names, if it names one, until the stream ends.
-   *
-   * @throws Where the stream cannot be had, or breaks off.
-   */
-  async listen(opened: () => void, hint: (version: number | undefined) => void, signal: AbortSignal): Promise<void> {
-    const { stream } = this.#options;
-    if (stream === undefined) return;
-    const name = nameOf(parseUrl("stream", "a URL", stream));
-    try {
-      // Loaded by those alone who listen.
-      const { listen } = await import("./stream.js");
-      await listen(stream, opened, hint, signal);
-    } catch (error) {
-      throw new LoadError("STREAM", `${name} ${reason(error).replaceAll(String(stream), name)}`, { cause: error });
     }
   }
 
@@ -126,19 +115,15 @@ export class Source {
     if (this.#options.hasHttpCache) return { cache: fresh ? "reload" : "no-cache", signal };
     return etag === undefined ? { signal } : { headers: { "if-none-match": etag }, signal };
   }
-
-  #error(problem: string, cause?: unknown): LoadError {
-    return new LoadError("FETCH", `${this.name} ${problem}`, { cause });
-  }
 }
 
-/** @throws {TypeError} Without what may be secret. */
-function parseUrl(option: string, expected: string, url: URL | string): URL {
+/** @throws {Problem} */
+function parseUrl(option: "source" | "stream", url: URL | string): URL {
   const place = globalThis as { document?: Document; location?: Location };
   try {
     return new URL(url, place.document?.baseURI ?? place.location?.href);
   } catch {
-    throw new TypeError(`${option}: expected ${expected}, found \`${String(url).replace(/[?#].*/s, "")}\``);
+    throw problem(Wrong.Url, option, url);
   }
 }
 
@@ -174,10 +159,4 @@ function retryAfter(response: Response): number | undefined {
 /** Whether the first character is one that no envelope starts with and every page does. */
 function isHtml(bytes: Uint8Array): boolean {
   return /^\s*</.test(new TextDecoder().decode(bytes.subarray(0, 256)));
-}
-
-/** Why, for a person; Node.js says it in the cause. */
-export function reason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
 }

@@ -15,20 +15,6 @@ export function timer(callback: () => void, delay: number): () => void {
 /** Between 80 % and 120 %, so that many clients do not ask at the same moment. */
 export const jitter = (delay: number): number => delay * (0.8 + 0.4 * Math.random());
 
-/** Waits, at most until the signal is given. */
-export async function sleep(delay: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((waited) => {
-    const done = (): void => {
-      cancel();
-      signal.removeEventListener("abort", done);
-      waited();
-    };
-    const cancel = timer(done, delay);
-    signal.addEventListener("abort", done);
-  });
-}
-
 /** Waits for work, but not forever; false where it goes on. The process stays alive for it. */
 export async function within(delay: number, work: Promise<unknown>): Promise<boolean> {
   let handle: unknown;

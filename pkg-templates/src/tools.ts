@@ -1,6 +1,7 @@
 // What a page seldom needs: explanations, and what the engine evaluates for snapshots that come without it, written by hand or by
 // a test, changed by environment variables, or published for engines of another version. Loaded when it is needed.
-import { Engine, readText, type Exports } from "./engine.js";
+import type { Memory } from "./encode.js";
+import { Engine, Taken, type Exports } from "./engine.js";
 import type { Pins, Subject } from "./host.js";
 import { exports, instantiateFrom, toolsSource } from "./instance.js";
 import { within } from "./timer.js";
@@ -16,6 +17,8 @@ export interface Held {
 
 /** What the module exports beside what engines do. */
 interface ToolsExports extends Exports {
+  output(engine: number): number;
+  outputLength(engine: number): number;
   complete(engine: number): number;
   explain(engine: number, flag: number, now: number): number;
   withoutPatterns(engine: number): void;
@@ -26,14 +29,18 @@ class ToolsEngine extends Engine<ToolsExports> {
   complete(payload: Uint8Array): Uint8Array<ArrayBuffer> {
     this.give(payload);
     const isComplete = this.exports.complete(this.at) !== 0;
-    if (!isComplete) throw new Error(this.read());
-    const { exports, at } = this;
-    return new Uint8Array(exports.memory.buffer, exports.output(at) >>> 0, exports.outputLength(at) >>> 0).slice();
+    if (!isComplete) throw new Error(readText(this.read()));
+    return this.read().slice();
   }
 
   explain(flag: number, now: number): unknown {
     if (this.exports.explain(this.at, flag, now) === 0) throw new Error("there is nothing to explain");
-    return JSON.parse(this.read());
+    return JSON.parse(readText(this.read()));
+  }
+
+  private read(): Uint8Array<ArrayBuffer> {
+    const { exports, at } = this;
+    return bytesIn(exports.memory, exports.output(at), exports.outputLength(at));
   }
 
   /** Has it know regular expressions only if the client's engine does. */
@@ -41,6 +48,12 @@ class ToolsEngine extends Engine<ToolsExports> {
     if (exports().patterns() === 0) this.exports.withoutPatterns(this.at);
   }
 }
+
+function bytesIn({ buffer }: Memory, place: number, length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(buffer, place >>> 0, length >>> 0);
+}
+
+const readText = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
 let loading: Promise<WebAssembly.Module> | undefined;
 let explainer: { readonly of: Held; readonly engine: Promise<ToolsEngine> } | undefined;
@@ -65,7 +78,7 @@ export async function load(): Promise<WebAssembly.Module> {
 
 /** An engine in an instance of its own. */
 async function makeEngine(environment: string, audience: string): Promise<ToolsEngine> {
-  const number = (place: number, length: number): number => Number(readText(made.memory, place, length));
+  const number = (place: number, length: number): number => Number(readText(bytesIn(made.memory, place, length)));
   const instance = await WebAssembly.instantiate(await load(), { js: { number } });
   const made = instance.exports as unknown as ToolsExports;
   return new ToolsEngine(made, environment, audience);
@@ -84,7 +97,7 @@ export async function complete(payload: Uint8Array): Promise<Uint8Array<ArrayBuf
 async function makeExplainer({ environment, audience, payload, now }: Held): Promise<ToolsEngine> {
   const engine = await makeEngine(environment, audience);
   engine.matchPatterns();
-  if (engine.take(payload, now) !== "NEW") throw new Error("the engine and its tools are of two versions");
+  if (engine.take(payload, now) !== Taken.New) throw new Error("the engine and its tools are of two versions");
   return engine;
 }
 

@@ -8,4 +8,4 @@ useRuntime(
   async () => (await import("./flagstone_tools.wasm")).default,
 );
 
-export * from "./client.js";
+export * from "./exports.js";

@@ -2,7 +2,7 @@
 //!
 //! Functions as C calls them, over the module's memory; `pkg-templates/src/engine.ts` is the other side. Attributes have
 //! numbers, given when a snapshot loads. JavaScript writes a context's attributes into a buffer and gets a whole number back;
-//! names and values stay on its side. A text goes in through [`input`] and comes out through [`output`].
+//! names and values stay on its side. A text goes in through [`input`]; texts come out of the tools alone, through `output`.
 //!
 //! JavaScript keeps what [`create`] gave it, hands it to one function at a time, and to none after [`discard`]: what the
 //! references here ask for. The module has one thread, and the one function that it calls does not call back.
@@ -55,6 +55,7 @@ pub struct Engine {
     all: Vec<[i32; 2]>,
     last: Option<Outcome>,
     input: Vec<u8>,
+    #[cfg(feature = "wasm-tools")]
     output: String,
     /// Whether flags with regular expressions are errors.
     lacks_patterns: bool,
@@ -91,6 +92,7 @@ pub extern "C" fn create() -> Box<Engine> {
         all: Vec::new(),
         last: None,
         input: Vec::new(),
+        #[cfg(feature = "wasm-tools")]
         output: String::new(),
         lacks_patterns: cfg!(not(feature = "regex")),
         intact: INTACT,
@@ -115,12 +117,14 @@ pub extern "C" fn input(engine: &mut Engine, length: usize) -> *mut u8 {
 }
 
 /// Where the last function's text stands.
+#[cfg(feature = "wasm-tools")]
 #[unsafe(no_mangle)]
 pub extern "C" fn output(engine: &Engine) -> *const u8 {
     engine.output.as_ptr()
 }
 
 /// How many bytes of UTF-8 it has.
+#[cfg(feature = "wasm-tools")]
 #[unsafe(no_mangle)]
 #[allow(non_snake_case)]
 pub extern "C" fn outputLength(engine: &Engine) -> usize {
@@ -134,8 +138,8 @@ pub extern "C" fn bind(engine: &mut Engine, server: bool) {
     engine.gatekeeper = Gatekeeper::new(engine.input(), audience);
 }
 
-/// Takes the payload in the input, which the caller has verified. Where it is not taken, what was held is held on, and the output
-/// says why; but an incomplete one asks to be completed first.
+/// Takes the payload in the input, which the caller has verified. Where it is not taken, what was held is held on; an incomplete one
+/// asks to be completed first.
 #[unsafe(no_mangle)]
 pub extern "C" fn take(engine: &mut Engine, now: f64) -> Taken {
     let payload = engine.input();
@@ -149,30 +153,38 @@ pub extern "C" fn take(engine: &mut Engine, now: f64) -> Taken {
             engine.snapshot = Some(snapshot);
             Taken::New
         }
-        Err(error) => {
-            engine.output = error.text();
-            match error {
-                LoadError::Older { .. } | LoadError::Fork { .. } => Taken::Replay,
-                LoadError::Expired { .. } => Taken::Expired,
-                _ => Taken::Refused,
-            }
-        }
+        Err(LoadError::Older { .. }) => Taken::Older,
+        Err(LoadError::Fork { .. }) => Taken::Fork,
+        Err(LoadError::Expired { .. }) => Taken::Expired,
+        Err(LoadError::Environment { .. }) => Taken::Environment,
+        Err(LoadError::Audience { .. }) => Taken::Audience,
+        Err(LoadError::Snapshot(_)) => Taken::Incomplete,
     }
 }
 
-/// What came of a snapshot.
+/// What came of a snapshot. JavaScript has words for those that are not taken (`pkg-templates/src/words.ts`).
 #[repr(u32)]
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
     New,
     /// It is the one that is held.
     Same,
-    /// A newer one was seen, or another one of the same version.
-    Replay,
-    Expired,
-    Refused,
     /// What browsers evaluate is missing in it, or of another format, or was compiled from another document.
     Incomplete,
+    /// A newer one was seen.
+    Older,
+    /// Another one of the same version was seen.
+    Fork,
+    Expired,
+    /// It is for another one.
+    Environment,
+    Audience,
+}
+
+/// The newest version seen, 0 where none was.
+#[unsafe(no_mangle)]
+pub extern "C" fn newest(engine: &Engine) -> f64 {
+    engine.gatekeeper.newest_version() as f64
 }
 
 /// Pins a flag from now on: to a variant, or to `off`. The input holds the flag's key, of so many bytes, and the variant.

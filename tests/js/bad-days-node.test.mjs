@@ -296,7 +296,7 @@ test("a retired key", async () => {
   const rotated = keyPair("test-2");
   source.answer = good(good5);
   const client = await start({ source: source.url });
-  client.setKeys(rotated.keys);
+  await client.setKeys(rotated.keys);
   source.answer = good(signed({ version: 6 }));
   await assert.rejects(client.refresh(), { code: "ENVELOPE" });
   assertTold(client, "ENVELOPE", /"test-1", which is not among the trusted keys.*; version 5 is served on$/);

@@ -481,11 +481,13 @@ test("says what is wrong with how it is started", async () => {
 test("a removed key counts from the next load on", async () => {
   const rotated = keyPair("test-2");
   const rotating = await start(signed({ version: 1, flags }));
-  rotating.setKeys(rotated.keys);
+  await rotating.setKeys(rotated.keys);
   assert.equal(rotating.boolean("enabled", false, user), true);
   await assert.rejects(rotating.load(signed({ version: 2, flags })), { code: "ENVELOPE" });
   assert.equal(await rotating.load(envelope(snapshot({ version: 2, flags }), rotated)), true);
-  assert.throws(() => rotating.setKeys({ keys: "none" }));
+  await assert.rejects(rotating.setKeys({ keys: "none" }), { name: "TypeError", message: /^keys: expected a JWK set/ });
+  await assert.rejects(rotating.setKeys({ keys: [{ ...rotated.jwk, alg: "RS256" }] }), /this key \("[^"]+"\) has no `alg` "Ed25519"/);
+
   await rotating.close();
 });
 

@@ -2,6 +2,7 @@
 // tests/envelope.rs asks, of every envelope that it asks the native engine about.
 import { createInterface } from "node:readline";
 import { candidates, openEnvelope, readKeys } from "../../pkg/envelope.js";
+import { wordsOf } from "../../pkg/errors.js";
 import { verified } from "../../pkg/verify.js";
 
 async function answer({ envelope, keys, environment, typ }) {
@@ -13,7 +14,7 @@ async function answer({ envelope, keys, environment, typ }) {
     if (found === undefined) throw new Error("no signature verifies");
     return { payload: new TextDecoder("utf-8", { ignoreBOM: true }).decode(found.payload), kid: found.kid };
   } catch (error) {
-    return { error: error.message };
+    return { error: await wordsOf(error) };
   }
 }
 

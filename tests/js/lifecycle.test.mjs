@@ -368,12 +368,12 @@ test("a key that was replaced signs no pins any more", async () => {
   const options = { environment: "production", keys: first.keys, poll: false, signedPins: {} };
   const client = await FlagstoneClient.start({ ...options, source: envelope(snapshot({ flags }), first) });
   clients.add(client);
-  client.setKeys(second.keys);
+  await client.setKeys(second.keys);
   await assert.rejects(client.readPins(pinned({ enabled: null }, { key: first })), { code: "ENVELOPE" });
   assert.deepEqual(await client.readPins(pinned({ enabled: null }, { key: second })), { enabled: null });
   await client.close();
   for (const late of [client.readPins("x"), client.refresh(), client.load(on(9))]) await assert.rejects(late, /closed/);
-  assert.throws(() => client.setKeys(keys), /closed/);
+  await assert.rejects(client.setKeys(keys), /closed/);
 });
 
 test("a request's pins come from its link or its cookie, and are remembered or forgotten", async () => {

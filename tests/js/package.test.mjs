@@ -53,6 +53,16 @@ test("`flagstone/slim` is the same without regular expressions", () => {
   assert.ok(size("slim/flagstone_bg.wasm") < size("flagstone_bg.wasm"));
 });
 
+test("`flagstone/slim` exports the client alone; what else `flagstone` exports has entry points for both", () => {
+  const [all, slim, ...apart] = run(`
+    const names = ["flagstone", "flagstone/slim", "flagstone/anonymous", "flagstone/storage"];
+    const modules = await Promise.all(names.map((name) => import(name)));
+    console.log(JSON.stringify(modules.map((module) => Object.keys(module))));`);
+  assert.deepEqual(slim.sort(), ["FlagstoneClient", "LoadError", "Subject"]);
+  assert.deepEqual(all.sort(), [...slim, ...apart.flat()].sort());
+  assert.ok(apart.every((names) => names.length > 0));
+});
+
 test("`flagstone/module` takes the host's module, compiled or as bytes", () => {
   for (const variant of ["", "/slim"]) {
     const code = (module) => `
@@ -68,6 +78,51 @@ test("`flagstone/module` takes the host's module, compiled or as bytes", () => {
       assert.deepEqual(run(code(module)).all, full.all);
     }
   }
+});
+
+/** Has what imports this file of the package get `answer`, an expression of a promise. */
+function instead(file, answer) {
+  const load = `export const load = (url, context, next) => url.endsWith("/${file}") ? ${answer} : next(url, context);`;
+  const loader = JSON.stringify(`data:text/javascript,${encodeURIComponent(load)}`);
+  return `
+    (await import("node:module")).register(${loader});
+    const { FlagstoneClient } = await import("flagstone");`;
+}
+
+const GONE = 'Promise.reject(new Error("gone"))';
+
+test("where the words for errors cannot be had, their kinds and numbers are told, and nothing hangs", () => {
+  for (const answer of [GONE, "new Promise(() => {})"]) {
+    const [option, envelope, value] = run(`
+      ${instead("words.js", answer)}
+      const told = ({ name, code, message }) => ({ name, code, message });
+      const option = await FlagstoneClient.start({}).catch(told);
+      const flags = await FlagstoneClient.start(${options});
+      const envelope = await flags.load("{}").catch(told);
+      console.log(JSON.stringify([option, envelope, flags.boolean("enabled", false)]));
+      await flags.close();`);
+    const rest = /\(\d+\): what says more could not be loaded; see that words\.js of flagstone is served$/;
+    assert.match(option.message, new RegExp(`^OPTIONS ${rest.source}`));
+    assert.match(envelope.message, new RegExp(`^ENVELOPE ${rest.source}`));
+    assert.deepEqual([option.name, envelope.name, envelope.code, value], ["TypeError", "LoadError", "ENVELOPE", true]);
+  }
+});
+
+test("where what listens cannot be had, the source is asked all the same", () => {
+  const [warning, value] = run(`
+    ${instead("stream.js", GONE)}
+    const { source, ...rest } = ${options};
+    const server = (await import("node:http")).createServer((_, response) => response.end(source));
+    await new Promise((listening) => server.listen(0, listening));
+    const base = "http://127.0.0.1:" + server.address().port;
+    let warn;
+    const warned = new Promise((resolve) => (warn = resolve));
+    const flags = await FlagstoneClient.start({ ...rest, source: base, stream: base + "/news?secret", warn });
+    console.log(JSON.stringify([await warned, flags.boolean("enabled", false)]));
+    await flags.close();
+    server.close();`);
+  assert.match(warning, /^flagstone: http:\/\/127\.0\.0\.1:\d+\/news gone; the source is asked now and then$/);
+  assert.equal(value, true);
 });
 
 test("where WebCrypto lacks Ed25519, the library checks signatures", () => {

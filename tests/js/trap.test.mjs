@@ -70,7 +70,7 @@ test("an instance that breaks while a signature is checked costs nothing", async
 test("what was held is made anew though its key is gone and it has expired", async () => {
   let now = Date.parse("2026-11-22T00:00:00Z");
   const aging = await start({ flags, expires: "2026-11-23T00:00:00Z" }, { now: () => now });
-  aging.setKeys(keyPair("new").keys);
+  await aging.setKeys(keyPair("new").keys);
   now = Date.parse("2026-12-24T00:00:00Z");
   new Uint8Array(memory().buffer).fill(0xff);
   const details = aging.details("enabled", false, user);
