@@ -38,8 +38,8 @@ const PATTERNS: &str = "matches";
 
 /// The snapshot without its text, and what follows the document in that.
 fn read(payload: &str, lacks_patterns: bool) -> Option<(Snapshot, String)> {
-    let rest = payload.strip_suffix("\"}}")?;
-    let bytes = base64url::decode(&rest[rest.rfind('"')? + 1..])?;
+    let rest = payload.as_bytes().strip_suffix(b"\"}}")?;
+    let bytes = base64url::decode(rest.rsplit(|byte| *byte == b'"').next()?)?;
     let mut reader = Reader {
         payload,
         bytes: &bytes,
@@ -274,7 +274,7 @@ impl<'p> Reader<'p> {
         let start = self.tables.hashes.len();
         let span = self.span();
         let texts = Texts { document: self.payload, unescaped: &self.pool };
-        let bytes = base64url::decode(texts.get(span)).unwrap_or_else(|| vec![0]);
+        let bytes = base64url::decode(texts.bytes(span)).unwrap_or_else(|| vec![0]);
         let (hashes, rest) = bytes.as_chunks();
         self.is_at_fault |= !rest.is_empty();
         self.tables.hashes.extend(hashes.iter().map(|&hash| u64::from_be_bytes(hash)));
