@@ -168,6 +168,7 @@ impl<'p> Reader<'p> {
         self.array::<1>()[0]
     }
 
+    #[inline(never)]
     fn flag(&mut self) -> bool {
         self.byte() != 0
     }
@@ -212,6 +213,7 @@ impl<'p> Reader<'p> {
         number
     }
 
+    #[inline(never)]
     fn index(&mut self, count: usize) -> u16 {
         self.place(count) as u16
     }
@@ -244,6 +246,7 @@ impl<'p> Reader<'p> {
         self.flag().then(|| read(self))
     }
 
+    #[inline(never)]
     fn times(&mut self, count: u32, mut read: impl FnMut(&mut Self)) {
         for _ in 0..count {
             if self.is_at_fault {
@@ -253,6 +256,7 @@ impl<'p> Reader<'p> {
         }
     }
 
+    #[inline(never)]
     fn each(&mut self, read: impl FnMut(&mut Self)) {
         let count = self.number();
         self.times(count, read);
@@ -281,6 +285,7 @@ impl<'p> Reader<'p> {
         Slice::from(start, &self.tables.hashes)
     }
 
+    #[inline(never)]
     fn keys(&mut self) -> Keys {
         if self.flag() { Keys::Hashed(self.hashes()) } else { Keys::Plain(self.strings()) }
     }
@@ -439,6 +444,7 @@ impl Reader<'_> {
 /// Conditions.
 impl Reader<'_> {
     /// What a rule or a segment asks for: its own, or that of one before it.
+    #[inline(never)]
     fn when(&mut self) -> Option<u32> {
         match self.byte() {
             0 => None,
