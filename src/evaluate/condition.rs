@@ -245,6 +245,7 @@ impl Snapshot {
         false
     }
 
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
     fn is_one_of_hashed(&self, operands: HashedOperands, attribute: Attribute<'_>, owner: Owner) -> Truth {
         let empty = operands.hashes.is_empty();
         let hash = match attribute {
@@ -339,6 +340,7 @@ impl Snapshot {
     }
 
     /// Linear in the context's list; how many operands there are is the publisher's doing.
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
     fn includes_all(&self, operands: Operands, elements: List<'_>) -> bool {
         let has = |operand: Attribute<'_>| {
             elements.any(&mut |element| match (element, operand) {
