@@ -245,6 +245,7 @@ impl Snapshot {
         false
     }
 
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
     fn is_one_of_hashed(&self, operands: HashedOperands, attribute: Attribute<'_>, owner: Owner) -> Truth {
         let empty = operands.hashes.is_empty();
         let hash = match attribute {
@@ -286,11 +287,10 @@ impl Snapshot {
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
-    #[cfg_attr(flagstone_download, optimize(speed))]
+    #[cfg(not(target_arch = "wasm32"))]
     fn text_test(&self, test: TextTest, text: &str) -> bool {
         if test.ignore_case && test.place.is_anywhere() {
             // Folded once, so that searching stays linear in the text; nearly every one fits on the stack.
-            #[cfg(not(target_arch = "wasm32"))]
             if let Some(folded) = [0; 256].get_mut(..text.len()) {
                 folded.copy_from_slice(text.as_bytes());
                 folded.make_ascii_lowercase();
@@ -301,7 +301,7 @@ impl Snapshot {
         self.any_text(test, text)
     }
 
-    #[cfg_attr(flagstone_download, optimize(speed))]
+    #[cfg(not(target_arch = "wasm32"))]
     fn any_text(&self, test: TextTest, text: &str) -> bool {
         test.texts.of(&self.tables.strings).iter().any(|&span| {
             let operand = self.bytes(span);
@@ -319,7 +319,28 @@ impl Snapshot {
         })
     }
 
+    /// Looks at every place: a download has no room for a search that is linear in whatever it looks for, and publishers look for
+    /// short texts.
+    #[cfg(target_arch = "wasm32")]
+    #[cfg_attr(flagstone_download, optimize(speed))]
+    fn text_test(&self, test: TextTest, text: &str) -> bool {
+        test.texts.of(&self.tables.strings).iter().any(|&span| {
+            let operand = self.bytes(span);
+            let Some(last) = text.len().checked_sub(operand.len()) else { return false };
+            let (first, last) = match test.place {
+                Place::Anywhere => (0, last),
+                Place::Start => (0, 0),
+                Place::End => (last, last),
+            };
+            let is_same = |(byte, wanted): (&u8, &u8)| {
+                byte == wanted || (test.ignore_case && byte.to_ascii_lowercase() == *wanted)
+            };
+            (first..=last).any(|start| text.as_bytes()[start..].iter().zip(operand).all(is_same))
+        })
+    }
+
     /// Linear in the context's list; how many operands there are is the publisher's doing.
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
     fn includes_all(&self, operands: Operands, elements: List<'_>) -> bool {
         let has = |operand: Attribute<'_>| {
             elements.any(&mut |element| match (element, operand) {
@@ -356,8 +377,8 @@ impl Compare {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 impl Place {
-    #[cfg_attr(flagstone_download, optimize(speed))]
     fn is_anywhere(self) -> bool {
         matches!(self, Place::Anywhere)
     }
@@ -365,7 +386,9 @@ impl Place {
 
 /// Orders a text in lower case against one that is folded on the way.
 fn compare_with_lowercase(lower: &str, text: &str) -> Ordering {
-    lower.bytes().cmp(text.bytes().map(|byte| byte.to_ascii_lowercase()))
+    let pairs = lower.bytes().zip(text.bytes());
+    let mut orders = pairs.map(|(lower, byte)| lower.cmp(&byte.to_ascii_lowercase()));
+    orders.find(|order| order.is_ne()).unwrap_or_else(|| lower.len().cmp(&text.len()))
 }
 
 /// A date, an RFC 3339 string, or milliseconds since 1970 (fractions cut off towards the past).

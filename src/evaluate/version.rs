@@ -36,10 +36,10 @@ impl<'a> Version<'a> {
             }
         }
         let rest = &text[at..];
-        let (before, build) = if rest.is_empty() { (rest, None) } else { split(rest, '+') };
+        let (before, build) = rest.split_at(rest.bytes().position(|byte| byte == b'+').unwrap_or(rest.len()));
         let prerelease = if before.is_empty() { None } else { Some(before.strip_prefix('-')?) };
-        if !build.is_none_or(|build| are_identifiers(build, false))
-            || !prerelease.is_none_or(|prerelease| are_identifiers(prerelease, true))
+        if !build.as_bytes().get(1..).is_none_or(|build| are_identifiers(build, false))
+            || !prerelease.is_none_or(|prerelease| are_identifiers(prerelease.as_bytes(), true))
         {
             return None;
         }
@@ -84,44 +84,41 @@ pub(crate) fn release_word(text: &[u8]) -> Option<u64> {
     if dots == 2 && !is_empty && number <= MOST_IN_WORD { Some(word << NUMBER_BITS | number) } else { None }
 }
 
-/// Parts at the first separator.
-fn split(text: &str, separator: char) -> (&str, Option<&str>) {
-    match text.split_once(separator) {
-        Some((before, after)) => (before, Some(after)),
-        None => (text, None),
+/// The identifiers of a pre-release or a build, as they are ordered: numbers come first; without leading zeros, the longer number
+/// is the greater one. In bytes, and not inlined: what searches texts, and copies of this, have no room in a download.
+struct Identifiers<'a>(Option<&'a [u8]>);
+
+impl<'a> Iterator for Identifiers<'a> {
+    type Item = (bool, usize, &'a [u8]);
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let text = self.0?;
+        let length = text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());
+        let identifier = &text[..length];
+        self.0 = text.get(length + 1..);
+        let is_number = length > 0 && identifier.iter().all(u8::is_ascii_digit);
+        Some(if is_number { (false, length, identifier) } else { (true, 0, identifier) })
     }
 }
 
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn has_leading_zero(number: &str) -> bool {
-    number.len() > 1 && number.starts_with('0')
-}
-
-fn are_identifiers(text: &str, of_prerelease: bool) -> bool {
-    text.split('.').all(|identifier| {
+#[inline(never)]
+fn are_identifiers(text: &[u8], of_prerelease: bool) -> bool {
+    Identifiers(Some(text)).all(|(is_text, _, identifier)| {
+        let has_leading_zero = identifier.len() > 1 && identifier[0] == b'0';
         !identifier.is_empty()
-            && identifier.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            && !(of_prerelease && is_number(identifier) && has_leading_zero(identifier))
+            && identifier.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+            && (is_text || !of_prerelease || !has_leading_zero)
     })
 }
 
 impl Ord for Version<'_> {
     #[cfg_attr(flagstone_download, optimize(speed))]
     fn cmp(&self, other: &Self) -> Ordering {
-        // A release comes after its pre-releases. Of identifiers numbers come first; without leading zeros, the longer number is
-        // the greater one.
-        fn identifiers(prerelease: &str) -> impl Iterator<Item = (bool, usize, &str)> {
-            prerelease.split('.').map(|identifier| match is_number(identifier) {
-                true => (false, identifier.len(), identifier),
-                false => (true, 0, identifier),
-            })
-        }
+        // A release comes after its pre-releases.
         let (one, two) = (&*self.prerelease, &*other.prerelease);
         let by_numbers = self.numbers.cmp(&other.numbers).then(one.is_empty().cmp(&two.is_empty()));
-        by_numbers.then_with(|| identifiers(one).cmp(identifiers(two)))
+        by_numbers.then_with(|| Identifiers(Some(one.as_bytes())).cmp(Identifiers(Some(two.as_bytes()))))
     }
 }
 

@@ -410,7 +410,7 @@ pub(super) fn strings(document: &Document<'_>, list: Id) -> Vec<String> {
 
 /// Reads bytes in base64url, canonical and without padding; an error does not show the text.
 pub(super) fn base64url(document: &Document<'_>, id: Id) -> Vec<u8> {
-    super::base64url::decode(document.string(id)).unwrap_or_else(|| {
+    super::base64url::decode(document.string(id).as_bytes()).unwrap_or_else(|| {
         document.refuse(id, &["not canonical base64url without padding"]);
         Vec::new()
     })

@@ -473,7 +473,7 @@ impl<'d> Loader<'d> {
     pub(super) fn hashes(&mut self, id: Id) -> Slice {
         let start = self.tables.hashes.len();
         let text = self.document.span(id);
-        let bytes = base64url::decode(self.document.text(text)).unwrap_or_else(|| vec![0]);
+        let bytes = base64url::decode(self.document.text(text).as_bytes()).unwrap_or_else(|| vec![0]);
         #[cfg(feature = "compiler")]
         self.tables.hash_texts.push((start as u32, text));
         let (chunks, rest) = bytes.as_chunks::<8>();

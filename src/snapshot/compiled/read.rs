@@ -38,8 +38,8 @@ const PATTERNS: &str = "matches";
 
 /// The snapshot without its text, and what follows the document in that.
 fn read(payload: &str, lacks_patterns: bool) -> Option<(Snapshot, String)> {
-    let rest = payload.strip_suffix("\"}}")?;
-    let bytes = base64url::decode(&rest[rest.rfind('"')? + 1..])?;
+    let rest = payload.as_bytes().strip_suffix(b"\"}}")?;
+    let bytes = base64url::decode(rest.rsplit(|byte| *byte == b'"').next()?)?;
     let mut reader = Reader {
         payload,
         bytes: &bytes,
@@ -168,6 +168,7 @@ impl<'p> Reader<'p> {
         self.array::<1>()[0]
     }
 
+    #[inline(never)]
     fn flag(&mut self) -> bool {
         self.byte() != 0
     }
@@ -212,6 +213,7 @@ impl<'p> Reader<'p> {
         number
     }
 
+    #[inline(never)]
     fn index(&mut self, count: usize) -> u16 {
         self.place(count) as u16
     }
@@ -244,6 +246,7 @@ impl<'p> Reader<'p> {
         self.flag().then(|| read(self))
     }
 
+    #[inline(never)]
     fn times(&mut self, count: u32, mut read: impl FnMut(&mut Self)) {
         for _ in 0..count {
             if self.is_at_fault {
@@ -253,6 +256,7 @@ impl<'p> Reader<'p> {
         }
     }
 
+    #[inline(never)]
     fn each(&mut self, read: impl FnMut(&mut Self)) {
         let count = self.number();
         self.times(count, read);
@@ -274,13 +278,14 @@ impl<'p> Reader<'p> {
         let start = self.tables.hashes.len();
         let span = self.span();
         let texts = Texts { document: self.payload, unescaped: &self.pool };
-        let bytes = base64url::decode(texts.get(span)).unwrap_or_else(|| vec![0]);
+        let bytes = base64url::decode(texts.bytes(span)).unwrap_or_else(|| vec![0]);
         let (hashes, rest) = bytes.as_chunks();
         self.is_at_fault |= !rest.is_empty();
         self.tables.hashes.extend(hashes.iter().map(|&hash| u64::from_be_bytes(hash)));
         Slice::from(start, &self.tables.hashes)
     }
 
+    #[inline(never)]
     fn keys(&mut self) -> Keys {
         if self.flag() { Keys::Hashed(self.hashes()) } else { Keys::Plain(self.strings()) }
     }
@@ -439,6 +444,7 @@ impl Reader<'_> {
 /// Conditions.
 impl Reader<'_> {
     /// What a rule or a segment asks for: its own, or that of one before it.
+    #[inline(never)]
     fn when(&mut self) -> Option<u32> {
         match self.byte() {
             0 => None,
