@@ -1,7 +1,7 @@
 // What a browser downloads to decide flags, or to have them decided elsewhere: each one's usual entry point, bundled and minified by
 // esbuild, and its WebAssembly, in bytes of brotli 11; and where the bytes of Flagstone's are. Writes tables, and JSON, Markdown and
 // a chart into target/bench.
-import { buildSync } from "esbuild";
+import { build } from "esbuild";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { brotli, bytesByGroup, bytesByModule } from "./bytes.mjs";
@@ -46,43 +46,37 @@ const ASK = [
   { name: "PostHog", package: "posthog-js", imports: "default" },
 ];
 
-/** What a page loads before anything happens: what is imported when it is needed is not among it. */
-function bundle({ from, imports, isProvider }) {
+/** What is imported when it is needed, is loaded then: bundlers leave in one piece what a page loads before anything happens. */
+const needed = {
+  name: "what is imported when it is needed",
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /./ }, ({ kind, path }) => (kind === "dynamic-import" ? { path, external: true } : undefined)),
+};
+
+/** What a page loads before anything happens. */
+async function bundle({ from, imports, isProvider }) {
   const provided = isProvider ? `export { OpenFeature } from "@openfeature/web-sdk";` : "";
-  const { outputFiles, metafile } = buildSync({
+  const { outputFiles } = await build({
     stdin: { contents: `export { ${imports} } from ${JSON.stringify(from)}; ${provided}`, resolveDir: here },
     absWorkingDir: here,
-    outdir: "out",
     bundle: true,
-    splitting: true,
     minify: true,
     write: false,
-    metafile: true,
     format: "esm",
     legalComments: "none",
     define: { "process.env.NODE_ENV": '"production"' },
-    // What its manifest says for browsers; and what it loads when it is needed is installed where it is built.
+    // What its manifest says for browsers.
     alias: { "flagstone/slim": `${pkg}slim/browser.js`, flagstone: `${pkg}browser.js` },
-    nodePaths: [fileURLToPath(new URL("../pkg-templates/node_modules", import.meta.url))],
+    plugins: [needed],
     logLevel: "silent",
   });
-  const size = { raw: 0, brotli: 0 };
-  const loaded = new Set();
-  const load = (output) => {
-    if (loaded.has(output)) return;
-    loaded.add(output);
-    const { contents } = outputFiles.find(({ path }) => path.endsWith(output));
-    size.raw += contents.length;
-    size.brotli += brotli(contents);
-    for (const { path, kind } of metafile.outputs[output].imports) if (kind === "import-statement") load(path);
-  };
-  load(Object.keys(metafile.outputs).find((output) => metafile.outputs[output].entryPoint === "<stdin>"));
-  return size;
+  const [{ contents }] = outputFiles;
+  return { raw: contents.length, brotli: brotli(contents) };
 }
 
-function weigh(entry) {
+async function weigh(entry) {
   const { name, package: of, from = of, imports, wasm, isProvider = false } = entry;
-  const javascript = bundle({ from, imports, isProvider });
+  const javascript = await bundle({ from, imports, isProvider });
   const module = wasm === undefined ? undefined : readFileSync(new URL(wasm, import.meta.url));
   return {
     name,
@@ -96,8 +90,8 @@ function weigh(entry) {
 }
 
 const sections = [
-  { title: "Decide in the page", entries: DECIDE.map(weigh) },
-  { title: "Ask a server, which decides", entries: ASK.map(weigh) },
+  { title: "Decide in the page", entries: await Promise.all(DECIDE.map(weigh)) },
+  { title: "Ask a server, which decides", entries: await Promise.all(ASK.map(weigh)) },
 ];
 const parts = [
   { title: "Flagstone's client, by module", ...bytesByModule() },
