@@ -514,7 +514,7 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   /**
    * Replaces the trusted keys, at once; a key that is gone no longer counts from the next load on.
    *
-   * @throws {TypeError} Where these are no JWK set of Ed25519 keys. Those from before are trusted on.
+   * @throws {TypeError} Where these are no JWK set of Ed25519 keys. Those from before are trusted on. And where the client was closed.
    */
   async setKeys(keys: KeySet): Promise<void> {
     this.#assertOpen();
@@ -783,11 +783,10 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
       }
       // What was kept comes first, for whatever is older than that is not taken.
       if (kept !== undefined) await this.#restore(kept);
-      if (bootstrap !== undefined) await this.#take(await readEnvelope(bootstrap), "bootstrap");
-    } catch (error) {
       // A page may have been rendered, or cached, before what this browser has seen.
-      const code = error instanceof LoadError && error.code === "REPLAY" ? "REPLAY" : this.#failed(error).code;
-      if (code === "ENGINE") {
+      if (bootstrap !== undefined) await this.#take(await readEnvelope(bootstrap), "bootstrap", "REPLAY");
+    } catch (error) {
+      if (this.#failed(error).code === "ENGINE") {
         if (this.#state === "FATAL" || this.#isClosed || runtime().isPerRequest) return;
         this.#retryTimer = timer(
           () => void this.#continue(kept, current, failures + 1).catch((late: unknown) => this.#failed(late)),
@@ -824,11 +823,12 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
       await load();
     } catch (error) {
       const why = forbidden(error);
+      const failure = await told(problem(Wrong.Engine, why ?? error), "ENGINE", error);
       if (why !== undefined && !this.#isClosed) {
         this.#state = "FATAL";
         this.#stopSchedule();
       }
-      throw await told(problem(Wrong.Engine, why ?? error));
+      throw failure;
     }
     const { environment, audience = "client", pins = {}, variables } = this.#options;
     try {
@@ -946,17 +946,26 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
     }
   }
 
-  /** Takes an envelope from somewhere: one after another, in the order they are given. */
-  async #take(envelope: string | Uint8Array, from?: string): Promise<boolean> {
+  /**
+   * Takes an envelope from somewhere: one after another, in the order they are given, and each told before the next is taken. One that is
+   * refused with the code `ignored` is as good as none.
+   */
+  async #take(envelope: string | Uint8Array, from?: string, ignored?: LoadErrorCode): Promise<boolean> {
+    const take = async (): Promise<boolean> => {
+      try {
+        return await this.#takeNow(envelope);
+      } catch (problem) {
+        if (problem instanceof Problem && problem.code === ignored) return false;
+        const error = await told(problem, "ENGINE");
+        if (from === undefined || !(error instanceof LoadError) || error.code === "ENGINE") throw error;
+        throw new LoadError(error.code, `${from}: ${error.message}`, { cause: error });
+      }
+    };
     // But not after another request's, which may never end.
-    const isApart = runtime().isPerRequest;
-    const taken = isApart ? this.#takeNow(envelope) : this.#taking.then(() => this.#takeNow(envelope));
-    if (!isApart) this.#taking = taken.catch(() => false);
-    return taken.catch(async (problem: unknown) => {
-      const error = await told(problem);
-      if (from === undefined || !(error instanceof LoadError) || error.code === "ENGINE") throw error;
-      throw new LoadError(error.code, `${from}: ${error.message}`, { cause: error });
-    });
+    if (runtime().isPerRequest) return take();
+    const taken = this.#taking.then(take);
+    this.#taking = taken.catch(() => false);
+    return taken;
   }
 
   async #takeNow(envelope: string | Uint8Array): Promise<boolean> {
@@ -1220,7 +1229,7 @@ function subjectPins(pins: Pins): Pins {
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     // eslint-disable-next-line preserve-caught-error -- a problem says nothing yet
-    throw new TypeError(`${String(error.values[0])}: expected variants' names, or null for off`);
+    throw new TypeError(`${String(error.values[0])}: expected a variant's name for each flag, or null for off`);
   }
 }
 

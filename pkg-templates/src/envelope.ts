@@ -177,6 +177,7 @@ export function readKeys(set: unknown): readonly TrustedKey[] {
     const bytes = jwk.x === undefined ? undefined : base64url(jwk.x, `${place}.x`);
     const environments = jwk.environments === undefined ? [] : texts(jwk.environments, `${place}.environments`);
     if (kty !== undefined && (kty !== "OKP" || (crv !== undefined && crv !== "Ed25519"))) return;
+    // In the order of `KEY` in words.ts.
     const wrong = [
       kty === undefined || crv === undefined,
       !kid,

@@ -40,7 +40,7 @@ export class LoadError extends Error {
   }
 }
 
-/** What went wrong, for which words.ts has the words. */
+/** What went wrong, for which words.ts has the words. Where those cannot be had, messages have these numbers. */
 export const enum Wrong {
   /** A snapshot that the engine does not take. */
   Refused,
@@ -120,22 +120,22 @@ const PATIENCE = 2000;
 /** What there is to say of an error. */
 export async function wordsOf(error: unknown): Promise<string> {
   if (!(error instanceof Problem)) return reason(error);
-  try {
-    const loading = import("./words.js");
-    if (await within(PATIENCE, loading)) return (await loading).words(error);
-  } catch {
-    // The network is gone, or the file was not deployed.
-  }
-  return `${error.code ?? "OPTIONS"} (${error.wrong}): what says more could not be loaded; see that words.js of flagstone is served`;
+  const loading = import("./words.js").catch(() => undefined);
+  // Where there may be no timers, they are waited for.
+  const isHere = await within(PATIENCE, loading).catch(() => true);
+  const words = isHere ? (await loading)?.words(error) : undefined;
+  if (words !== undefined) return words;
+  const numbers = [error, ...error.values].flatMap((part) => (part instanceof Problem ? part.wrong : []));
+  const what = `${error.code ?? "OPTIONS"} (${numbers.join(", ")})`;
+  return `${what}: what says more could not be loaded; see that words.js of flagstone is served`;
 }
 
-/** An error as it is told: a problem in words. */
-export async function told(error: unknown, code: LoadErrorCode = "ENGINE"): Promise<unknown> {
+/** An error as it is told: a problem in words, with this code if it has none, and by default the error that it speaks of for a cause. */
+export async function told(error: unknown, code: LoadErrorCode, cause?: unknown): Promise<unknown> {
   if (!(error instanceof Problem)) return error;
   error.code ??= code;
-  const [cause] = error.values;
-  const isOther = cause instanceof Error && !(cause instanceof Problem);
-  return new LoadError(error.code, await wordsOf(error), isOther ? { cause } : {});
+  const why = cause ?? error.values.find((value) => value instanceof Error && !(value instanceof Problem));
+  return new LoadError(error.code, await wordsOf(error), why === undefined ? {} : { cause: why });
 }
 
 /** Why, for a person; Node.js says it in the cause. */

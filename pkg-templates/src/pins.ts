@@ -48,7 +48,7 @@ export async function readPins(
   try {
     signed = (await host.openPins(await decode(token), keys)) as SignedPins;
   } catch (error) {
-    throw await told(error);
+    throw await told(error, "ENVELOPE");
   }
   if (signed.environment !== environment) {
     const { environment: other } = signed;
@@ -58,7 +58,7 @@ export async function readPins(
   try {
     return checkPins(signed.pins);
   } catch (error) {
-    const cause = await told(error);
+    const cause = await told(error, "SNAPSHOT");
     throw new LoadError("SNAPSHOT", "they are not written as `flagstone pin` does", { cause });
   }
 }
@@ -111,6 +111,6 @@ async function decode(token: string): Promise<string> {
   try {
     return utf8(base64url(token, "it"));
   } catch (error) {
-    throw new LoadError("ENVELOPE", "they are no base64url", { cause: await told(error) });
+    throw new LoadError("ENVELOPE", "they are no base64url", { cause: await told(error, "ENVELOPE") });
   }
 }

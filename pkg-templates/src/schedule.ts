@@ -21,6 +21,8 @@ export class Schedule {
   readonly #deaf: (error: unknown, worked: boolean) => void;
   readonly #stopped = new AbortController();
   #cancel: () => void = () => undefined;
+  /** Ends the wait before the stream is loaded again. */
+  #cancelListening: () => void = () => undefined;
   #failures = 0;
   /** How often in a row the source did not have yet what the stream told of. */
   #behind = 0;
@@ -68,6 +70,7 @@ export class Schedule {
   stop(): void {
     this.#stopped.abort();
     this.#cancel();
+    this.#cancelListening();
   }
 
   #isStopped(): boolean {
@@ -141,10 +144,7 @@ export class Schedule {
     } catch (error) {
       if (this.#isStopped()) return;
       this.#deaf(new LoadError("STREAM", `${stream.name} ${reason(error)}`, { cause: error }), false);
-      signal.addEventListener(
-        "abort",
-        timer(() => void this.#listen(stream), jitter(RELOAD)),
-      );
+      this.#cancelListening = timer(() => void this.#listen(stream), jitter(RELOAD));
     }
   }
 }

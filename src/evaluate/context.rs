@@ -272,7 +272,7 @@ pub(crate) trait Attributes {
         None
     }
 
-    /// The same, or else what comes of it.
+    /// What comes of a condition's test of the attribute, which may be known from before.
     #[inline(always)]
     fn tested(&self, _condition: u32, _id: AttributeId, test: impl FnOnce() -> Truth) -> Truth {
         test()

@@ -394,6 +394,17 @@ test("without a snapshot the defaults are served", async () => {
   await empty.close();
 });
 
+test("what is refused is told before what comes next is taken", async () => {
+  const waiting = await start(undefined);
+  const events = [];
+  waiting.on("error", ({ code }) => events.push(code));
+  waiting.on("ready", () => events.push("ready"));
+  const loads = await Promise.allSettled([waiting.load("{}"), waiting.load(signed({ flags }))]);
+  assert.deepEqual([loads.map(({ status }) => status), events], [["rejected", "fulfilled"], ["ENVELOPE", "ready"]]);
+  assert.equal(waiting.error, undefined);
+  await waiting.close();
+});
+
 test("takes newer snapshots and refuses replays", async () => {
   const on = signed({ version: 5, flags: { flag: boolean("on") } });
   const changing = await start(on);

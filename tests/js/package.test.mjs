@@ -101,7 +101,7 @@ test("where the words for errors cannot be had, their kinds and numbers are told
       const envelope = await flags.load("{}").catch(told);
       console.log(JSON.stringify([option, envelope, flags.boolean("enabled", false)]));
       await flags.close();`);
-    const rest = /\(\d+\): what says more could not be loaded; see that words\.js of flagstone is served$/;
+    const rest = /\([\d, ]+\): what says more could not be loaded; see that words\.js of flagstone is served$/;
     assert.match(option.message, new RegExp(`^OPTIONS ${rest.source}`));
     assert.match(envelope.message, new RegExp(`^ENVELOPE ${rest.source}`));
     assert.deepEqual([option.name, envelope.name, envelope.code, value], ["TypeError", "LoadError", "ENVELOPE", true]);

@@ -15,7 +15,7 @@
 //! | text of the document | how far from the end of the text before it, as a whole number that may be negative, and its bytes; texts that stand in the document with escapes stand without them in a pool, as if it followed the document |
 //! | run | how many, then each |
 //! | what may be absent | 0, or 1 and what it is |
-//! | condition of a rule or segment | likewise; or 2 and the number of an earlier condition, which is the same |
+//! | condition of a rule or segment | likewise; or 2 and the number of an earlier condition, which is the same (never one with hashes, which are made with the flag's key) |
 //!
 //! The stream begins with [`FORMAT`], the hash of the document up to the member (XXH3, eight bytes) and how long that is. What
 //! has another format, or belongs to another document, for somebody edited it, is not read; then the document is.

@@ -145,7 +145,7 @@ fn what_many_rules_ask_for_is_read_once() {
             r#"{{"requires":["equals","greaterThan","hashed","inHashed"],"type":"boolean","variants":{{"on":true,"off":false}},
             "off":"off","salt":"{salt}","rules":[
             {{"id":"a","when":{{"all":[{{"attribute":"plan","equals":"pro"}},{{"attribute":"age","greaterThan":17}}]}},"serve":"on"}},
-            {{"id":"b","when":{{"attribute":"email","inHashed":{{"types":["string"],"hashed":"AAAAAAAAAAEAAAAAAAAAAg"}}}},"serve":"on"}}
+            {{"id":"b","when":{{"all":[{{"attribute":"email","inHashed":{{"types":["string"],"hashed":"AAAAAAAAAAEAAAAAAAAAAg"}}}}]}},"serve":"on"}}
             ],"default":"off"}}"#
         )
     };
@@ -157,10 +157,10 @@ fn what_many_rules_ask_for_is_read_once() {
     );
     let (read, compiled) = both(&complete(&payload).unwrap());
     let when = |snapshot: &Snapshot| snapshot.tables.rules.iter().map(|rule| rule.when).collect::<Vec<_>>();
-    assert_eq!(when(&read), [Some(0), Some(3), Some(4), Some(7)]);
+    assert_eq!(when(&read), [Some(0), Some(3), Some(5), Some(8)]);
     // But for hashes, which are made with the flag's key.
-    assert_eq!(when(&compiled), [Some(0), Some(3), Some(0), Some(4)]);
-    assert_eq!(compiled.tables.conditions.len(), 5);
+    assert_eq!(when(&compiled), [Some(0), Some(3), Some(0), Some(5)]);
+    assert_eq!(compiled.tables.conditions.len(), 7);
     let adult = Context::new("u").with("plan", "pro").with("age", 18);
     for context in [adult.clone(), adult.with("age", 17)] {
         for flag in [0, 1] {
