@@ -142,7 +142,7 @@ mod tests {
             parts,
             any::<u32>().prop_map(|address| std::net::Ipv4Addr::from(address).to_string()),
             (any::<u128>(), any::<u128>())
-                .prop_map(|(a, b)| std::net::Ipv6Addr::from(a & b & (b >> 64 | b << 64)).to_string()),
+                .prop_map(|(a, b)| std::net::Ipv6Addr::from(a & b & b.rotate_left(64)).to_string()),
         ]
     }
 
