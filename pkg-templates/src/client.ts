@@ -514,7 +514,8 @@ export class FlagstoneClient<F extends object = UntypedFlags> {
   /**
    * Replaces the trusted keys, at once; a key that is gone no longer counts from the next load on.
    *
-   * @throws {TypeError} Where these are no JWK set of Ed25519 keys. Those from before are trusted on. And where the client was closed.
+   * @throws {TypeError} Where these are no JWK set of Ed25519 keys. Those from before are trusted on.
+   * @throws Where the client was closed.
    */
   async setKeys(keys: KeySet): Promise<void> {
     this.#assertOpen();

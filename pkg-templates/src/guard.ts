@@ -40,7 +40,7 @@ export interface GuardOptions {
   readonly timeout?: number;
   /**
    * Told what the new path threw, or why it was given up, before the legacy path runs. Without it the first failure of each
-   * flag is warned of, by the error's name alone.
+   * kind, of each flag, is warned of, by the error's name alone.
    */
   readonly error?: (error: unknown) => void;
 }

@@ -34,8 +34,11 @@ export function checkOptions(options: unknown): void {
 
 /** @throws {Problem} Where these are no JWK set of public keys. What stands in it, the engine reads. */
 export function checkKeys(keys: unknown): void {
+  const isPrivate = (key: unknown): boolean => isObject(key) && "d" in key;
+  // A key in the place of the set, too.
+  if (isPrivate(keys)) throw problem(Wrong.PrivateKey);
   if (!isObject(keys) || !Array.isArray(keys.keys)) throw problem(Wrong.Option, "keys", keys);
-  if (keys.keys.some((key: unknown) => isObject(key) && "d" in key)) throw problem(Wrong.PrivateKey);
+  if (keys.keys.some(isPrivate)) throw problem(Wrong.PrivateKey);
 }
 
 /** @throws {Problem} Where these are no pins. A flag that is given nothing is not pinned. */

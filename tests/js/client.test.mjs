@@ -496,6 +496,9 @@ test("a removed key counts from the next load on", async () => {
   assert.equal(rotating.boolean("enabled", false, user), true);
   await assert.rejects(rotating.load(signed({ version: 2, flags })), { code: "ENVELOPE" });
   assert.equal(await rotating.load(envelope(snapshot({ version: 2, flags }), rotated)), true);
+  for (const keys of [{ d: "…", x: "…" }, { keys: [{ d: "…" }] }]) {
+    await assert.rejects(rotating.setKeys(keys), { name: "TypeError", message: /^keys: one of them is a private key/ });
+  }
   await assert.rejects(rotating.setKeys({ keys: "none" }), { name: "TypeError", message: /^keys: expected a JWK set/ });
   await assert.rejects(rotating.setKeys({ keys: [{ ...rotated.jwk, alg: "RS256" }] }), /this key \("[^"]+"\) has no `alg` "Ed25519"/);
 
